@@ -1,0 +1,5 @@
+"""What the distiller offers; no torch here."""
+
+from modelpress.catalogue import MethodInfo
+
+METHODS: tuple[MethodInfo, ...] = ()

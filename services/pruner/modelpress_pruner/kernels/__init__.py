@@ -1,0 +1,1 @@
+"""Tensor code, one file a method; imported by workers only."""
