@@ -51,11 +51,23 @@ class MethodParams(BaseModel):
 
 @dataclass(frozen=True)
 class Port:
-    """One input of a method: the kind of artifact and, for models, the forms that it accepts."""
+    """One input of a method: the kind of artifact and, for models, the forms that it accepts.
+
+    A port may take other kinds too (``alternatives``): an evaluator's ``reference`` is a package or a model, and the
+    kernel is given whichever the pipeline names, a `Package` or a `Model`. An ``optional`` port that a pipeline
+    leaves empty is not passed to the kernel, whose argument therefore has a default.
+    """
 
     kind: Kind
     accepts: frozenset[Form] = ANY_FORM
     doc: str = ""
+    optional: bool = False
+    alternatives: frozenset[Kind] = frozenset()
+
+    @property
+    def kinds(self) -> frozenset[Kind]:
+        """Every kind that it takes."""
+        return self.alternatives | {self.kind}
 
 
 MODEL = Port(Kind.MODEL, DENSE)
@@ -72,6 +84,7 @@ class MethodInfo:
     its unit and meaning. ``version`` is part of every step key: raise it when results change.
     ``pure`` is False for measurements, which key on the machine too. ``student`` names the input whose model the
     output descends from; where an input is omitted in a pipeline, ``model`` and ``student`` are filled alike.
+    A method that lists several forms in ``produces`` keeps the form of the model that it descends from, where it can.
     """
 
     name: str
@@ -93,6 +106,11 @@ class MethodInfo:
     def service(self) -> str:
         """The service that runs it: the part before the slash."""
         return self.name.partition("/")[0]
+
+    @property
+    def descends_from(self) -> str:
+        """The port whose model the output descends from: ``student``, else ``model``, else the empty string."""
+        return next((port for port in ("student", "model") if port in self.inputs), "")
 
     def kernel(self) -> Callable[..., Mapping[str, Any]]:
         """Import and return the kernel; only workers call this."""

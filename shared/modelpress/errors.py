@@ -34,15 +34,20 @@ class InputError(ModelpressError):
 
 @dataclass(frozen=True)
 class Violation:
-    """One fault of an input: ``path`` like ``steps[3].with.sparsity``, ``message``, and what would be right."""
+    """One fault of an input: ``path`` like ``steps[3].with.sparsity``, ``message``, and what would be right.
+
+    ``line`` is the line of the file that it came from, counted from 1, or 0 where there is none.
+    """
 
     path: str
     message: str
     suggestion: str = ""
+    line: int = 0
 
     def __str__(self) -> str:
+        where = f"{self.path} (line {self.line})" if self.line else self.path
         hint = f" ({self.suggestion})" if self.suggestion else ""
-        return f"{self.path}: {self.message}{hint}"
+        return f"{where}: {self.message}{hint}"
 
 
 class SpecError(InputError):

@@ -21,6 +21,8 @@ class PlannedStep(BaseModel):
     gate: dict[str, str] = Field(default_factory=dict)
     resolved: tuple[str, ...] = ()
     """Ports that the user omitted and the defaults filled."""
+    given: tuple[str, ...] = ()
+    """Parameters that the user set; the others are the method's defaults."""
 
     @property
     def service(self) -> str:
