@@ -1,0 +1,1 @@
+"""The report of a run: one HTML file that says what came out and how to repeat it."""

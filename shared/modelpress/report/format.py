@@ -1,0 +1,93 @@
+"""Figures as people read them; one place, so that terminal and page say the same."""
+
+from __future__ import annotations
+
+import math
+from datetime import UTC, datetime
+
+MISSING = "–"
+
+
+def size(n_bytes: float | None) -> str:
+    """Decimal units, three significant figures.
+
+    >>> size(57_344)
+    '57.3 KB'
+    """
+    if n_bytes is None:
+        return MISSING
+    for unit, scale in (("GB", 1e9), ("MB", 1e6), ("KB", 1e3)):
+        if n_bytes >= scale:
+            return f"{significant(n_bytes / scale)} {unit}"
+    return f"{n_bytes:.0f} B"
+
+
+def count(n: float | None) -> str:
+    """``174,000`` as such below a million, ``25.6 M`` above."""
+    if n is None:
+        return MISSING
+    return f"{significant(n / 1e6)} M" if n >= 1e6 else f"{n:,.0f}"
+
+
+def significant(value: float, digits: int = 3) -> str:
+    """``digits`` significant figures without an exponent; whole numbers keep all of theirs.
+
+    >>> significant(0.012345), significant(1234.5), significant(3.0)
+    ('0.0123', '1,234', '3.00')
+    """
+    if value == 0 or not math.isfinite(value):
+        return f"{value:g}"
+    decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
+    return f"{value:,.{decimals}f}"
+
+
+def plain(value: float) -> str:
+    """A metric of unknown unit: integers whole, others at four significant figures."""
+    return f"{value:,.0f}" if float(value).is_integer() else significant(value, 4)
+
+
+def percent(share: float | None) -> str:
+    """A share in 0..1 as percent with two decimals."""
+    return MISSING if share is None else f"{100 * share:.2f} %"
+
+
+def ratio(value: float | None) -> str:
+    return MISSING if value is None else f"{significant(value)}×"
+
+
+def latency(ms: float | None) -> str:
+    if ms is None:
+        return MISSING
+    return f"{significant(ms)} ms" if ms >= 0.1 else f"{significant(1000 * ms)} µs"
+
+
+def points(drop: float | None) -> str:
+    """A change of accuracy in percentage points, signed from the reader's view: a drop of 0.2 is ``−0.20``."""
+    if drop is None:
+        return MISSING
+    sign = "−" if drop > 0 else "+" if drop < 0 else "±"
+    return f"{sign}{abs(drop):.2f} points"
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 05 s``, ``2 h 10 min``."""
+    if seconds < 9.95:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60:02d} s"
+    return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
+
+
+def moment(seconds_since_epoch: float) -> str:
+    """UTC to the second, ``–`` for a time that never came."""
+    if not seconds_since_epoch:
+        return MISSING
+    return datetime.fromtimestamp(seconds_since_epoch, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def short(digest: str) -> str:
+    """The first twelve hex characters of a digest or key."""
+    return digest.removeprefix("sha256:")[:12]
