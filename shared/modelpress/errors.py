@@ -10,6 +10,8 @@
     ├── StoreError                the artifact store
     │   ├── CorruptBlobError      bytes that do not match their digest
     │   └── StoreFullError        no space left; what is stored stays readable
+    ├── BusError                  the bus
+    │   └── FencedError           a newer consumer of the group took over
     ├── StepError                 a step that failed; says whether trying again can help
     ├── HomeBusyError             another process drives this home
     └── MissingExtraError         an optional dependency that is not installed
@@ -91,6 +93,14 @@ class CorruptBlobError(StoreError):
 
 class StoreFullError(StoreError):
     """No space left on the store's device."""
+
+
+class BusError(ModelpressError):
+    """The bus could not do what was asked."""
+
+
+class FencedError(BusError):
+    """A newer consumer of the group took over; what was to be committed was not."""
 
 
 class StepError(ModelpressError):
