@@ -1,0 +1,153 @@
+"""``graph.json``: its grammar as strict records, and reading it with limits. FORMAT.md tells it in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from modelpress.errors import ModelFormatError
+
+FORMAT = "modelpress-graph"
+VERSION = 1
+MAX_BYTES = 64 * 2**20
+MAX_NODES = 200_000
+MAX_DEPTH = 32
+MAX_INT_DIGITS = 20
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class InputRecord(Record):
+    """A graph input; null in ``shape`` is a dynamic dimension."""
+
+    name: str
+    dtype: str
+    shape: tuple[Annotated[int, Field(ge=1)] | None, ...]
+
+
+class ConstraintRecord(Record):
+    """One parametrization of a leaf's tensor, innermost first."""
+
+    type: str
+    config: dict[str, Any] = {}
+
+
+class LeafRecord(Record):
+    """A leaf module: its type, constructor arguments, and the constraints on its tensors."""
+
+    type: str
+    config: dict[str, Any]
+    constraints: dict[str, tuple[ConstraintRecord, ...]] = {}
+
+
+class InputNode(Record):
+    op: Literal["input"]
+    input: str
+
+
+class TensorNode(Record):
+    """Reads a parameter or buffer that belongs to no leaf."""
+
+    op: Literal["tensor"]
+    tensor: str
+
+
+class LeafNode(Record):
+    op: Literal["leaf"]
+    leaf: str
+    args: tuple[Any, ...]
+
+
+class CallNode(Record):
+    op: Literal["call"]
+    target: str
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any] = {}
+
+
+Node = Annotated[InputNode | TensorNode | LeafNode | CallNode, Field(discriminator="op")]
+
+
+class TensorRecord(Record):
+    """A tensor of the model that is stored in ``tensors.safetensors`` or tied to one that is."""
+
+    kind: Literal["parameter", "buffer"]
+    trainable: bool = False
+    tied_to: str | None = None
+
+
+class Document(Record):
+    """The whole of ``graph.json``. Node *i* of ``nodes`` is referred to as ``{"node": i}``, and only by later nodes."""
+
+    format: Literal["modelpress-graph"]
+    version: Literal[1]
+    form: Literal["dense", "constrained", "quantized"]
+    inputs: tuple[InputRecord, ...]
+    leaves: dict[str, LeafRecord]
+    tensors: dict[str, TensorRecord]
+    nodes: tuple[Node, ...] = Field(max_length=MAX_NODES)
+    output: Any
+    facts: dict[str, Any] = {}
+    notes: tuple[str, ...] = ()
+
+
+def parse(data: bytes) -> Document:
+    """Read and check ``graph.json``.
+
+    Raises:
+        ModelFormatError: too large, no JSON, duplicate keys, too deep, or not of the grammar; names the place.
+    """
+    if len(data) > MAX_BYTES:
+        raise ModelFormatError(f"graph.json has {len(data)} bytes; the limit is {MAX_BYTES}")
+    try:
+        value = json.loads(data, object_pairs_hook=_unique, parse_int=_bounded_int, parse_constant=_no_constant)
+    except (UnicodeDecodeError, json.JSONDecodeError) as e:
+        raise ModelFormatError(f"graph.json is no JSON: {e}") from e
+    except RecursionError as e:
+        raise ModelFormatError("graph.json is nested too deeply") from e
+    if isinstance(value, dict) and value.get("version") not in (None, VERSION):
+        raise ModelFormatError(f"graph.json has version {value['version']!r}; this modelpress reads {VERSION}")
+    _check_depth(value)
+    try:
+        return Document.model_validate_json(json.dumps(value))
+    except ValidationError as e:
+        fault = e.errors()[0]
+        where = ".".join(str(x) for x in fault["loc"])
+        raise ModelFormatError(f"graph.json: {where}: {fault['msg']}") from e
+
+
+def render(document: Document) -> bytes:
+    """Canonical bytes: equal documents give equal bytes."""
+    value = document.model_dump(mode="json", exclude_defaults=False)
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False).encode()
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ModelFormatError(f"graph.json has a duplicate key among {[k for k, _ in pairs][:8]}")
+    return found
+
+
+def _bounded_int(text: str) -> int:
+    if len(text) > MAX_INT_DIGITS:
+        raise ModelFormatError(f"graph.json has an integer of {len(text)} digits")
+    return int(text)
+
+
+def _no_constant(text: str) -> float:
+    raise ModelFormatError(f"graph.json has the bare constant {text}; write {{'float': '{text.lower()}'}}")
+
+
+def _check_depth(value: Any) -> None:
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        children = (c.values() if isinstance(c, dict) else c for c in level if isinstance(c, dict | list))
+        level = [x for child in children for x in child]
+        if not level:
+            return
+    raise ModelFormatError(f"graph.json is nested deeper than {MAX_DEPTH}")

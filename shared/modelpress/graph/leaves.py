@@ -1,0 +1,176 @@
+"""The leaf modules that a graph may hold: an enumerated list, each with a checked configuration.
+
+A leaf is built on the meta device, so a configuration that asks for petabytes allocates nothing: its tensors come
+from the file, and must have exactly the shapes that the configuration implies.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from torch import nn
+from torch.nn.utils import parametrize
+
+from modelpress.constraints.fake_quantize import FakeQuantize
+from modelpress.errors import ModelFormatError
+
+Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
+Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+
+class LeafConfig(BaseModel):
+    """Constructor arguments of one type of leaf; ``module`` is the class that they construct."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    module: ClassVar[type[nn.Module]]
+
+    @classmethod
+    def of(cls, module: nn.Module) -> LeafConfig:
+        """Read the configuration back from a live module."""
+        values = {name: cls.read(module, name) for name in cls.model_fields}
+        return cls(**values)
+
+    @classmethod
+    def read(cls, module: nn.Module, name: str) -> Any:
+        value = getattr(module, name)
+        return value is not None if name == "bias" else value
+
+    def build(self) -> nn.Module:
+        """The module, on the meta device."""
+        with torch.device("meta"):
+            return self.module(**dict(self))
+
+
+class _Conv(LeafConfig):
+    in_channels: Size
+    out_channels: Size
+    kernel_size: tuple[Size, ...]
+    stride: tuple[Size, ...]
+    padding: tuple[Count, ...] | Literal["same", "valid"]
+    dilation: tuple[Size, ...]
+    groups: Size
+    bias: bool
+
+
+class Conv1d(_Conv):
+    module = nn.Conv1d
+
+
+class Conv2d(_Conv):
+    module = nn.Conv2d
+
+
+class Conv3d(_Conv):
+    module = nn.Conv3d
+
+
+class Linear(LeafConfig):
+    module = nn.Linear
+    in_features: Size
+    out_features: Size
+    bias: bool
+
+
+class _BatchNorm(LeafConfig):
+    num_features: Size
+    eps: float
+    momentum: float | None
+    affine: bool
+    track_running_stats: bool
+
+
+class BatchNorm1d(_BatchNorm):
+    module = nn.BatchNorm1d
+
+
+class BatchNorm2d(_BatchNorm):
+    module = nn.BatchNorm2d
+
+
+class BatchNorm3d(_BatchNorm):
+    module = nn.BatchNorm3d
+
+
+class LayerNorm(LeafConfig):
+    module = nn.LayerNorm
+    normalized_shape: tuple[Size, ...]
+    eps: float
+    elementwise_affine: bool
+    bias: bool
+
+
+class GroupNorm(LeafConfig):
+    module = nn.GroupNorm
+    num_groups: Size
+    num_channels: Size
+    eps: float
+    affine: bool
+
+
+class Embedding(LeafConfig):
+    module = nn.Embedding
+    num_embeddings: Size
+    embedding_dim: Size
+    padding_idx: int | None
+
+
+class Dropout(LeafConfig):
+    module = nn.Dropout
+    p: Annotated[float, Field(ge=0, le=1)]
+
+
+class FakeQuantizeLeaf(LeafConfig):
+    module = FakeQuantize
+    bits: Annotated[int, Field(ge=2, le=16)]
+    signed: bool
+
+
+CONFIGS: Mapping[str, type[LeafConfig]] = {
+    c.module.__name__: c
+    for c in (
+        Conv1d, Conv2d, Conv3d, Linear, BatchNorm1d, BatchNorm2d, BatchNorm3d,
+        LayerNorm, GroupNorm, Embedding, Dropout, FakeQuantizeLeaf,
+    )
+}  # fmt: skip
+
+
+def describe(module: nn.Module) -> tuple[str, dict[str, Any]]:
+    """Type name and JSON configuration of a live leaf.
+
+    Raises:
+        ModelFormatError: the module is none of the enumerated types.
+    """
+    kind = leaf_type(module)
+    if kind not in CONFIGS:
+        raise ModelFormatError(f"a {kind} is no leaf of the format; leaves are {', '.join(CONFIGS)}")
+    return kind, CONFIGS[kind].of(module).model_dump(mode="json")
+
+
+def leaf_type(module: nn.Module) -> str:
+    """The class's name, seen through ``parametrize`` (which makes a subclass ``Parametrized<Name>``)."""
+    kind = type(module)
+    if parametrize.is_parametrized(module):
+        kind = kind.__mro__[1]
+    return kind.__name__
+
+
+def construct(kind: str, config: Mapping[str, Any], where: str) -> nn.Module:
+    """Build a leaf from a file's words, on the meta device.
+
+    Raises:
+        ModelFormatError: unknown type, or a configuration that its type refuses; ``where`` is the path in the file.
+    """
+    if kind not in CONFIGS:
+        raise ModelFormatError(f"{where}: unknown leaf type '{kind}'; leaves are {', '.join(CONFIGS)}")
+    try:
+        return CONFIGS[kind].model_validate_json(json.dumps(config)).build()
+    except ValidationError as e:
+        fault = e.errors()[0]
+        field = ".".join(str(x) for x in fault["loc"])
+        raise ModelFormatError(f"{where}.config.{field}: {fault['msg']}") from e
+    except (ValueError, RuntimeError, TypeError) as e:
+        raise ModelFormatError(f"{where}: {kind} refuses {dict(config)}: {e}") from e
