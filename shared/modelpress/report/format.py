@@ -41,14 +41,27 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
+def metric(value: float, meaning: str = "") -> str:
+    """A metric with the unit that its description starts with (``"percent: validation accuracy"``)."""
+    unit = meaning.partition(":")[0].strip().lower()
+    known = {"percent": percent, "bytes": size, "ms": latency, "milliseconds": latency, "ratio": ratio, "count": count}
+    if unit in known:
+        return known[unit](value)
+    if unit == "seconds":
+        return duration(value)
+    if unit == "points":
+        return f"{value:.2f} points"
+    return plain(value)
+
+
 def plain(value: float) -> str:
     """A metric of unknown unit: integers whole, others at four significant figures."""
     return f"{value:,.0f}" if float(value).is_integer() else significant(value, 4)
 
 
-def percent(share: float | None) -> str:
-    """A share in 0..1 as percent with two decimals."""
-    return MISSING if share is None else f"{100 * share:.2f} %"
+def percent(value: float | None) -> str:
+    """Percent with two decimals."""
+    return MISSING if value is None else f"{value:.2f} %"
 
 
 def ratio(value: float | None) -> str:

@@ -1,0 +1,41 @@
+"""The entry point ``modelpress``: runs the commands and turns errors into exit codes.
+
+0 done; 1 the run failed, a gate refused, or something unexpected happened; 2 the input was wrong; 3 the server could
+not be reached; 130 interrupted (Ctrl-C), after the run was cancelled.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from modelpress.errors import InputError, ModelpressError
+
+DEBUG_FLAG = "--debug"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line ``arguments`` (default: the process's own) and exit with its code."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = DEBUG_FLAG in words
+    from modelpress.cli.app import app
+
+    try:
+        app([word for word in words if word != DEBUG_FLAG], prog_name="modelpress")
+    except Exception as error:
+        if debug:
+            raise
+        sys.stderr.write(complaint(error))
+        sys.exit(exit_code(error))
+
+
+def exit_code(error: Exception) -> int:
+    return 2 if isinstance(error, InputError) else 1
+
+
+def complaint(error: Exception) -> str:
+    """One block for stderr: what was wrong; for the unexpected also how to get the traceback."""
+    if isinstance(error, ModelpressError):
+        return f"error: {error}\n"
+    hint = f"run the command again with {DEBUG_FLAG} for the traceback"
+    return f"unexpected error: {type(error).__name__}: {error}\n{hint}\n"
