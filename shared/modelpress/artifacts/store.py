@@ -35,6 +35,9 @@ class Blobs(Protocol):
     def discard(self, digest: Digest) -> None:
         """Remove a blob that was found corrupt, so that it can be made again; absent is fine."""
 
+    def matching(self, prefix: str) -> Iterator[Digest]:
+        """Digests that begin with ``prefix`` (``sha256:`` and more), in order."""
+
 
 class Results(Protocol):
     """Step results by step key (64 hex characters). The conditional create decides which attempt is accepted."""
