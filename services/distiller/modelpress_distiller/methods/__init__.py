@@ -2,4 +2,6 @@
 
 from modelpress.catalogue import MethodInfo
 
-METHODS: tuple[MethodInfo, ...] = ()
+from modelpress_distiller.methods import kd
+
+METHODS: tuple[MethodInfo, ...] = (kd.INFO,)

@@ -2,4 +2,6 @@
 
 from modelpress.catalogue import MethodInfo
 
-METHODS: tuple[MethodInfo, ...] = ()
+from modelpress_pruner.methods import l1_filter, network_slimming
+
+METHODS: tuple[MethodInfo, ...] = (l1_filter.INFO, network_slimming.INFO)

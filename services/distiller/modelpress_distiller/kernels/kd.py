@@ -1,0 +1,51 @@
+"""Tensor code of methods/kd.py. The loss is `modelpress.training.objectives.Distillation`."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from modelpress.data.dataset import Dataset
+from modelpress.errors import InputError
+from modelpress.graph.model import Model
+from modelpress.training.evaluate import channels_last
+from modelpress.training.loop import FitSettings, fit
+from modelpress.training.objectives import Distillation
+from modelpress.worker.job import Job
+from torch import nn
+
+from modelpress_distiller.methods.kd import Params
+
+
+def run(*, student: Model, teacher: Model, data: Dataset, params: Params, job: Job) -> dict[str, Model]:
+    """Train a copy of ``student`` on the answers of ``teacher``.
+
+    Raises:
+        InputError: student and teacher answer with different numbers of classes, or the data has another number.
+    """
+    _check_classes(student, teacher, data)
+    module = copy.deepcopy(student.module)
+    objective = Distillation(_frozen(teacher.module), params.temperature, params.alpha)
+    settings = FitSettings(params.epochs, params.learning_rate, params.batch_size)
+    last = fit(module, data, objective, settings, job).last
+    job.metric("top1", last.top1)
+    job.metric("loss", last.loss)
+    return {"model": student.with_(module=module)}
+
+
+def _frozen(module: nn.Module) -> nn.Module:
+    """A copy for answering only: eval mode, no gradients, in the memory format of the training loop."""
+    return copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def _check_classes(student: Model, teacher: Model, data: Dataset) -> None:
+    counts = {"student": _classes(student), "teacher": _classes(teacher), "data": len(data.description.class_names)}
+    if len(set(counts.values())) > 1:
+        found = ", ".join(f"{name} {count}" for name, count in counts.items())
+        raise InputError(f"inputs: numbers of classes differ: {found}; student, teacher and data must agree")
+
+
+def _classes(model: Model) -> int:
+    module = copy.deepcopy(model.module).eval()
+    with torch.no_grad():
+        return int(module(*map(channels_last, model.examples())).shape[-1])

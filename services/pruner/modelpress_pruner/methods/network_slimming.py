@@ -1,0 +1,40 @@
+"""Network slimming: train under an L1 penalty on the scales of batch norms, then remove the channels it made small.
+
+Paper: Liu et al., "Learning Efficient Convolutional Networks through Network Slimming", 2017, arXiv:1708.06519.
+Differs from the paper: channels that a residual sum ties together have one score, the mean of their scales, and go
+together; no axis loses more than ``floor`` allows; counts are rounded to ``multiple``.
+Cost: ``epochs`` of training; the removal itself is milliseconds.
+"""
+
+from __future__ import annotations
+
+from modelpress.catalogue import MethodInfo, MethodParams
+from pydantic import Field
+
+
+class Params(MethodParams):
+    sparsity: float = Field(0.5, gt=0, lt=1, description="Share of all removable channels that goes.")
+    epochs: int = Field(3, ge=0, description="Epochs of training under the penalty; 0 ranks the model as it is.")
+    l1: float = Field(1e-4, ge=0, description="Strength of the penalty on the scales.")
+    learning_rate: float = Field(0.05, gt=0, description="Peak learning rate of the training.")
+    batch_size: int = Field(128, ge=1, description="Samples per training step.")
+    multiple: int = Field(
+        8, ge=1, description="Channels left are a multiple of this where an axis is that wide."
+    )
+    floor: float = Field(0.1, gt=0, le=1, description="Share of each axis's channels that always stays.")
+
+
+INFO = MethodInfo(
+    name="pruner/network-slimming",
+    params=Params,
+    run="modelpress_pruner.kernels.network_slimming:run",
+    summary="Remove the channels whose batch-norm scales training under an L1 penalty made small.",
+    paper="arXiv:1708.06519",
+    needs=frozenset({"data.train", "data.validation"}),
+    metrics={
+        "parameters": "count: parameters left",
+        "channels_removed_share": "share: channels removed of all that could be",
+        "top1": "percent: validation accuracy after the removal, before any recovery",
+    },
+    trains=True,
+)
