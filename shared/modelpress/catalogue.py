@@ -141,6 +141,10 @@ class Catalogue:
             raise NotFoundError(f"unknown method '{name}': {nearest(name, self._methods)}")
         return self._methods[name]
 
+    def get(self, name: str) -> MethodInfo | None:
+        """The method called ``name``, or None."""
+        return self._methods.get(name)
+
     def names(self) -> list[str]:
         return sorted(self._methods)
 
