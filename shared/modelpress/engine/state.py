@@ -47,6 +47,8 @@ class StepState(BaseModel):
     id: str
     status: StepStatus = StepStatus.WAITING
     attempt: int = 0
+    issued: bool = False
+    """The command of this attempt is on its topic, and no event has ended the attempt."""
     key: str = ""
     cached: bool = False
     """The result was there before: nothing was computed in this run."""
