@@ -1,0 +1,102 @@
+"""Tensor code of methods/ptq_int8.py.
+
+Shapes (o = output channels): weight [o, ...] float32    stored weight [o, ...] int8    weight scale [o] float32
+    bias [o] float32    stored bias [o] int32, at scale input_scale * weight scale
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from modelpress.catalogue import Form
+from modelpress.constraints.affine import INT32_MAX, bias_safe_scale, quantize_symmetric, symmetric_scale
+from modelpress.constraints.dequantize import attach_dequantize
+from modelpress.constraints.fake_quantize import FakeQuantize
+from modelpress.data.dataset import Dataset
+from modelpress.errors import InputError
+from modelpress.graph.fold import fold_batch_norm
+from modelpress.graph.model import Model
+from modelpress.worker.job import Job
+from modelpress_quantizer.methods.ptq_int8 import Params
+from modelpress_quantizer.observers import calibration_batches, choose_range, observe
+from modelpress_quantizer.placement import grid_of, insert_grids, layer_calls, quantization_points
+
+EVALUATION_BATCH = 256
+
+
+def run(model: Model, data: Dataset, params: Params, job: Job) -> Mapping[str, Model]:
+    """Quantize ``model``; its own module is not changed."""
+    job.metric("top1_validation_before", top1(model.module, data))
+    job.progress("calibrate", 0, 1)
+    inputs = calibration_batches(data.batches("calibration", params.batch_size))
+    quantized = quantize(model, inputs, params)
+    job.progress("calibrate", 1, 1)
+    job.metric("layers_quantized", quantized.facts["quantized"]["layers"])
+    job.metric("top1_validation", top1(quantized.module, data))
+    return {"model": quantized}
+
+
+@torch.no_grad()
+def quantize(model: Model, inputs: list[Tensor], params: Params) -> Model:
+    """A quantized copy of a dense ``model``, with ranges from ``inputs`` ([b, ...] float32 each).
+
+    Raises:
+        InputError: there is nothing to quantize.
+    """
+    folded = fold_batch_norm(model)
+    graph_module = folded.module.eval()
+    histograms = observe(graph_module, quantization_points(graph_module), inputs)
+    grids = {
+        node: FakeQuantize.of_range(*choose_range(histogram, params.observer, params.percentile))
+        for node, histogram in histograms.items()
+    }
+    insert_grids(graph_module, grids)
+    layers = quantize_layers(graph_module, quant_max=63 if params.reduce_range else 127)
+    if not layers:
+        raise InputError("the model has no convolution or linear layer whose weights could be quantized")
+    facts = {"bits": 8, "layers": layers, "grids": len(grids), "observer": params.observer}
+    return folded.with_(form=Form.QUANTIZED, facts={**model.facts, "quantized": facts})
+
+
+def quantize_layers(graph_module: fx.GraphModule, quant_max: int) -> int:
+    """Make the weights and biases of all integer layers integers; return how many layers there were."""
+    count = 0
+    for _, layer, calls in layer_calls(graph_module):
+        sources = [grid_of(graph_module, call.all_input_nodes[0]) for call in calls]
+        quantize_layer(layer, _shared_scale(sources), quant_max)
+        count += 1
+    return count
+
+
+def quantize_layer(layer: nn.Module, input_scale: Tensor | None, quant_max: int) -> None:
+    """Put integers under ``layer``'s weight and, where the input has one scale [] float32, its bias."""
+    weight, bias = layer.weight, layer.bias
+    assert isinstance(weight, Tensor)
+    scale = symmetric_scale(weight, quant_max)
+    if isinstance(bias, Tensor) and input_scale is not None:
+        scale = bias_safe_scale(scale, bias, input_scale)
+        bias_scale = input_scale * scale
+        attach_dequantize(layer, "bias", quantize_symmetric(bias, bias_scale, INT32_MAX, torch.int32), bias_scale)
+    attach_dequantize(layer, "weight", quantize_symmetric(weight, scale, quant_max, torch.int8), scale)
+
+
+def _shared_scale(sources: list[FakeQuantize | None]) -> Tensor | None:
+    """The scale that all calls of a layer read at, or None: then the bias has no one integer form and stays float."""
+    scales = {float(s.scale) for s in sources if s is not None}
+    first = sources[0]
+    return first.scale if first is not None and len(scales) == 1 and None not in sources else None
+
+
+@torch.no_grad()
+def top1(module: fx.GraphModule, data: Dataset) -> float:
+    """Per cent of the validation split that ``module`` classifies right."""
+    module.eval()
+    right = total = 0
+    for inputs, targets in data.batches("validation", EVALUATION_BATCH):
+        right += int((module(inputs).argmax(1) == targets).sum())
+        total += len(targets)
+    return 100.0 * right / total
