@@ -8,6 +8,15 @@ from torch import Tensor
 INT32_MAX = 2**31 - 1
 
 
+def integer_range(bits: int, signed: bool) -> tuple[int, int]:
+    """Smallest and largest integer of the grid.
+
+    >>> integer_range(8, signed=False), integer_range(8, signed=True)
+    ((0, 255), (-128, 127))
+    """
+    return (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1) if signed else (0, 2**bits - 1)
+
+
 def affine_parameters(low: Tensor, high: Tensor, quant_min: int, quant_max: int) -> tuple[Tensor, Tensor]:
     """Scale and zero point of the grid that covers ``[low, high]`` and holds zero exactly.
 

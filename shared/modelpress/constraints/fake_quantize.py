@@ -8,11 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from modelpress.constraints.affine import affine_parameters
+from modelpress.constraints.affine import affine_parameters, integer_range
 
 
 class FakeQuantize(nn.Module):
-    """Rounds to the grid ``scale * (k - zero_point)``, ``quant_min <= k <= quant_max``, half to even, and saturates.
+    """Rounds to the grid ``scale * (k - zero_point)``, half to even, and saturates: ``k`` has ``bits`` bits.
 
     Any shape in, the same out; float32. What it computes is ONNX's QuantizeLinear followed by DequantizeLinear (but
     for inputs that lie within rounding of the middle between two steps: torch multiplies by the scale's reciprocal).
@@ -25,25 +25,26 @@ class FakeQuantize(nn.Module):
     scale: Tensor
     zero_point: Tensor
 
-    def __init__(self, quant_min: int = 0, quant_max: int = 255) -> None:
+    def __init__(self, bits: int = 8, signed: bool = False) -> None:
         super().__init__()
-        self.quant_min = quant_min
-        self.quant_max = quant_max
+        self.bits = bits
+        self.signed = signed
+        self.quant_min, self.quant_max = integer_range(bits, signed)
         self.register_buffer("scale", torch.ones((), dtype=torch.float32))
         self.register_buffer("zero_point", torch.zeros((), dtype=torch.int32))
 
     @classmethod
-    def of_range(cls, low: float, high: float, quant_min: int = 0, quant_max: int = 255) -> FakeQuantize:
+    def of_range(cls, low: float, high: float, bits: int = 8, signed: bool = False) -> FakeQuantize:
         """One whose grid covers ``[low, high]``, widened to hold zero."""
-        made = cls(quant_min, quant_max)
-        scale, zero_point = affine_parameters(torch.tensor(low), torch.tensor(high), quant_min, quant_max)
+        made = cls(bits, signed)
+        scale, zero_point = affine_parameters(torch.tensor(low), torch.tensor(high), made.quant_min, made.quant_max)
         made.scale.copy_(scale)
         made.zero_point.copy_(zero_point)
         return made
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments as JSON."""
-        return {"quant_min": self.quant_min, "quant_max": self.quant_max}
+        return {"bits": self.bits, "signed": self.signed}
 
     def forward(self, x: Tensor) -> Tensor:
         return torch.fake_quantize_per_tensor_affine(x, self.scale, self.zero_point, self.quant_min, self.quant_max)
@@ -56,5 +57,5 @@ class FakeQuantize(nn.Module):
         return max(self.quant_min, min(self.quant_max, step))
 
     def extra_repr(self) -> str:
-        grid = f"quant_min={self.quant_min}, quant_max={self.quant_max}"
+        grid = f"bits={self.bits}, signed={self.signed}"
         return grid if self.scale.is_meta else f"{grid}, scale={float(self.scale):.6g}, zero_point={int(self.zero_point)}"

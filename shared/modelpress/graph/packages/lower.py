@@ -21,8 +21,8 @@ from modelpress.graph.model import Model
 from modelpress.graph.shapes import value_shapes
 
 aten = torch.ops.aten
-GRIDS: Mapping[tuple[int, int], torch.dtype] = {(0, 255): torch.uint8, (-128, 127): torch.int8}
-"""Grids of activations that ONNX Runtime has kernels for, by quant_min and quant_max."""
+GRIDS: Mapping[tuple[int, bool], torch.dtype] = {(8, False): torch.uint8, (8, True): torch.int8}
+"""Grids of activations that ONNX Runtime has kernels for, by bits and sign."""
 
 
 def lower(model: Model) -> fx.GraphModule:
@@ -128,9 +128,9 @@ class QuantizeDequantize(nn.Module):
 
     @classmethod
     def of(cls, leaf: FakeQuantize, path: str) -> QuantizeDequantize:
-        grid = (leaf.quant_min, leaf.quant_max)
+        grid = (leaf.bits, leaf.signed)
         if grid not in GRIDS:
-            raise InputError(f"'{path}' is quantized to {grid[0]}..{grid[1]}; an ONNX package takes {list(GRIDS)}")
+            raise InputError(f"'{path}' is on a grid of {leaf.bits} bits; an ONNX package takes grids of 8 bits")
         return cls(leaf.scale, leaf.zero_point.to(GRIDS[grid]))
 
     def forward(self, x: Tensor) -> Tensor:
