@@ -10,8 +10,8 @@ from modelpress.report import format as fmt
 from modelpress.report.layout import Layout, arrange
 from modelpress.report.markup import Markup, el
 
-WIDTH, HEIGHT = 172, 76
-GAP_X, GAP_Y = 46, 26
+WIDTH, HEIGHT = 188, 78
+GAP_X, GAP_Y = 44, 24
 LANE = 18
 MARGIN = 4
 
@@ -35,11 +35,18 @@ def draw(run: RunState, headlines: Mapping[str, Sequence[str]]) -> Markup:
     nodes = [picture.step(plan, run.steps.get(s.id) or StepState(id=s.id), headlines.get(s.id, ())) for s in plan.steps]
     inputs = [picture.source(name, plan.inputs[name]) for name in plan.inputs if f"inputs.{name}" in layout.places]
     width, height = picture.extent()
-    label = f"Pipeline {plan.name}: " + ", ".join(f"{s.id} {run.steps[s.id].status}" for s in plan.steps if s.id in run.steps)
+    statuses = ", ".join(f"{s.id} {run.steps[s.id].status}" for s in plan.steps if s.id in run.steps)
     svg = el(
-        "svg", *edges, *inputs, *nodes,
-        viewBox=f"0 0 {width} {height}", class_="dag", role="img", aria_label=label, style=f"min-width:{min(width, 760)}px;max-width:{width}px",
-    )  # fmt: skip
+        "svg",
+        *edges,
+        *inputs,
+        *nodes,
+        viewBox=f"0 0 {width} {height}",
+        class_="dag",
+        role="img",
+        aria_label=f"Pipeline {plan.name}: {statuses}",
+        style=f"min-width:{round(0.8 * width)}px;max-width:{width}px",
+    )
     return el("div", svg, class_="scroll")
 
 
@@ -93,14 +100,24 @@ class _Picture:
             return el("path", d=f"M{x1} {y1}C{middle} {y1} {middle} {y2} {x2} {y2}", class_="edge")
         lane = self.layout.lanes[source]
         y, shift = self.top - LANE * lane - LANE // 2, 3 * lane
-        points = [(x1, y1), (x1 + 12 + shift, y1), (x1 + 12 + shift, y), (x2 - 16 - shift, y), (x2 - 16 - shift, y2), (x2, y2)]
+        points = [
+            (x1, y1),
+            (x1 + 12 + shift, y1),
+            (x1 + 12 + shift, y),
+            (x2 - 16 - shift, y),
+            (x2 - 16 - shift, y2),
+            (x2, y2),
+        ]
         return el("path", d=rounded(points, 8), class_="edge far")
 
     def source(self, name: str, reference: str) -> Markup:
         x, y = self.corner(f"inputs.{name}")
         title, below = (name, fmt.short(reference) if reference.startswith("sha256:") else reference)
         shapes = [el("rect", x=x, y=y, width=WIDTH, height=HEIGHT, rx=HEIGHT // 2, class_="node input")]
-        lines = [_line(x + WIDTH / 2, y + 33, title, "id", "middle"), _line(x + WIDTH / 2, y + 51, _cut(below, 24), "uses", "middle")]
+        lines = [
+            _line(x + WIDTH / 2, y + 33, title, "id", "middle"),
+            _line(x + WIDTH / 2, y + 51, _cut(below, 24), "uses", "middle"),
+        ]
         return el("g", *shapes, *lines)
 
     def step(self, plan: Plan, state: StepState, headline: Sequence[str]) -> Markup:
@@ -108,7 +125,7 @@ class _Picture:
         took = "cached" if state.cached else fmt.duration(state.ended_s - state.started_s) if state.ended_s else ""
         body = [
             el("rect", x=x, y=y, width=WIDTH, height=HEIGHT, rx=10, class_="node"),
-            el("rect", x=x, y=y + 12, width=4, height=HEIGHT - 24, rx=2, class_=f"bar {state.status}"),
+            el("rect", x=x, y=y + 12, width=4, height=HEIGHT - 24, rx=2, class_=f"side {state.status}"),
             _line(x + 14, y + 21, _cut(state.id, 17), "id"),
             _line(x + WIDTH - 10, y + 21, f"{took} {MARKS[state.status]}".strip(), f"took {state.status}", "end"),
             _line(x + 14, y + 37, _cut(plan.step(state.id).uses, 25), "uses"),

@@ -46,11 +46,11 @@ class Candidate:
 
 
 def candidates(run: RunState) -> list[Candidate]:
-    """The original first, then the baselines, the pipeline's own result last."""
+    """The original first, the pipeline's own result next to it, then the baselines."""
     figures = _figures(run)
     result = _result_source(run.plan, figures)
     references = {step.inputs[port] for step, port in _subjects(run.plan) if port == "reference"}
-    order = {Role.ORIGINAL: 0, Role.BASELINE: 1, Role.RESULT: 2}
+    order = {Role.ORIGINAL: 0, Role.RESULT: 1, Role.BASELINE: 2}
     found = [
         Candidate(source, role, _label(run.plan, source, role), _digest(run, source), values)
         for source, values in figures.items()
@@ -120,11 +120,11 @@ def _gains(found: list[Candidate]) -> Iterator[str]:
         return
     smaller = change(original, result, "size_bytes", "size_ratio")
     if smaller:
-        yield f"{fmt.ratio(smaller)} smaller" if smaller >= 1 else f"{fmt.ratio(1 / smaller)} larger"
+        yield fmt.times(smaller, "smaller")
     for batch in reversed(result.batches):
         faster = change(original, result, f"latency_ms_b{batch}", f"latency_ratio_b{batch}")
         if faster:
-            yield f"{fmt.ratio(faster)} faster" + f" at batch {batch}"
+            yield f"{fmt.times(faster, 'faster')} at batch {batch}"
     drop = drop_points(original, result)
     if drop is not None:
         yield f"top-1 {fmt.percent(original.get('top1'))} → {fmt.percent(result.get('top1'))} ({fmt.points(drop)})"

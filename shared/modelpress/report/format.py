@@ -68,6 +68,14 @@ def ratio(value: float | None) -> str:
     return MISSING if value is None else f"{significant(value)}×"
 
 
+def times(value: float, word: str) -> str:
+    """``3.10× faster``; below 1 it says the opposite, and what is within half a percent is unchanged."""
+    opposite = {"smaller": "larger", "faster": "slower", "fewer": "more"}
+    if abs(value - 1) < 0.005:
+        return "unchanged"
+    return f"{ratio(value)} {word}" if value > 1 else f"{ratio(1 / value)} {opposite[word]}"
+
+
 def latency(ms: float | None) -> str:
     if ms is None:
         return MISSING

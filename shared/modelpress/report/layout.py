@@ -54,17 +54,18 @@ def _earliest(needs: Needs) -> dict[str, int]:
 
 
 def _as_late_as_possible(needs: Needs, earliest: Mapping[str, int]) -> dict[str, int]:
-    """Steps move next to their first reader, so that side branches stay short; sources and sinks stay."""
+    """Steps move next to their first reader and those without one to the end; what needs nothing stays."""
     column = dict(earliest)
+    last = max(earliest.values(), default=0)
     for node in sorted(needs, key=lambda n: -earliest[n]):
-        readers = [column[reader] for reader in needs if node in needs[reader]]
-        if needs[node] and readers:
-            column[node] = min(readers) - 1
+        readers = (column[reader] for reader in needs if node in needs[reader])
+        if needs[node]:
+            column[node] = min(readers, default=last + 1) - 1
     return column
 
 
 def _rows(needs: Needs, column: Mapping[str, int], main: Sequence[str]) -> dict[str, int]:
-    row = {node: 0 for node in main}
+    row = dict.fromkeys(main, 0)
     taken = {(column[node], 0) for node in main}
     order = {node: i for i, node in enumerate(needs)}
     rest = [node for node in needs if node not in row]
@@ -90,6 +91,6 @@ def _lanes(needs: Needs, column: Mapping[str, int]) -> dict[str, int]:
         if not far:
             continue
         lane = next((i for i, end in enumerate(ends) if end <= column[source]), len(ends))
-        ends[lane:lane + 1] = [max(far)]
+        ends[lane : lane + 1] = [max(far)]
         lanes[source] = lane
     return lanes

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from modelpress.report.markup import Markup, el
 
-WIDTH, HEIGHT = 520, 330
-LEFT, RIGHT, TOP, BOTTOM = 58, 22, 20, 48
+Scale = Callable[[float], float]
+"""From a value to a position on the plot."""
+
+WIDTH, HEIGHT = 400, 300
+LEFT, RIGHT, TOP, BOTTOM = 54, 14, 14, 46
+LETTER, LINE = 7.0, 14.0
+"""Estimated width of a letter and height of a line of a label, for keeping labels apart."""
 
 
 @dataclass(frozen=True)
@@ -22,72 +28,126 @@ class Point:
     accuracy: float
 
 
+@dataclass(frozen=True)
+class Box:
+    """A rectangle on the plot."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    def overlap(self, other: Box) -> float:
+        """Area in common."""
+        width = min(self.right, other.right) - max(self.left, other.left)
+        height = min(self.bottom, other.bottom) - max(self.top, other.top)
+        return max(0.0, width) * max(0.0, height)
+
+    def outside(self) -> float:
+        """How far it sticks out of the plot."""
+        return max(0.0, LEFT - self.left) + max(0.0, self.right - WIDTH) + max(0.0, self.bottom - HEIGHT + BOTTOM)
+
+
 def scatter(title: str, points: Sequence[Point], show: Callable[[float], str], floor: float | None = None) -> Markup:
     """A plot of ``points``; ``show`` formats a cost; ``floor`` (percent) is drawn as the least accuracy allowed."""
     x, x_ticks = _log_axis([p.cost for p in points])
     y, y_ticks = _linear_axis([p.accuracy for p in points] + ([floor] if floor is not None else []))
-    grid = [el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y(t):.1f}", y2=f"{y(t):.1f}", class_="grid") for t in y_ticks]
-    grid += [el("line", x1=f"{x(t):.1f}", x2=f"{x(t):.1f}", y1=TOP, y2=HEIGHT - BOTTOM, class_="grid") for t in x_ticks]
-    names = [el("text", f"{t:g} %", x=LEFT - 8, y=f"{y(t) + 4:.1f}", class_="tick", text_anchor="end") for t in y_ticks]
-    names += [el("text", show(t), x=f"{x(t):.1f}", y=HEIGHT - BOTTOM + 18, class_="tick", text_anchor="middle") for t in x_ticks]
-    axis = el("text", title, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 8, class_="axis", text_anchor="middle")
-    limit = [] if floor is None else _floor(y(floor), floor)
-    marks = [_mark(p, x(p.cost), y(p.accuracy), show) for p in points]
-    arrow = _arrow(points, x, y)
     label = f"{title}: " + "; ".join(f"{p.label} {show(p.cost)}, {p.accuracy:.2f} %" for p in points)
     return el(
-        "svg", *grid, *names, axis, *limit, *arrow, *marks,
-        viewBox=f"0 0 {WIDTH} {HEIGHT}", class_="scatter", role="img", aria_label=label,
-    )  # fmt: skip
-
-
-def _floor(y: float, accuracy: float) -> list[Markup]:
-    note = f"gate: {accuracy:.2f} %"
-    return [
-        el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="floor"),
-        el("text", note, x=WIDTH - RIGHT - 4, y=f"{y + 14:.1f}", class_="tick", text_anchor="end"),
-    ]
-
-
-def _mark(point: Point, x: float, y: float, show: Callable[[float], str]) -> Markup:
-    right = x > WIDTH * 0.62
-    at, anchor = (x - 12, "end") if right else (x + 12, "start")
-    return el(
-        "g",
-        el("circle", el("title", f"{point.label}: {show(point.cost)}, {point.accuracy:.2f} %"), cx=f"{x:.1f}", cy=f"{y:.1f}", r=7),
-        el("text", point.label, x=f"{at:.1f}", y=f"{y - 2:.1f}", class_="name", text_anchor=anchor),
-        el("text", f"{show(point.cost)}, {point.accuracy:.2f} %", x=f"{at:.1f}", y=f"{y + 12:.1f}", class_="tick", text_anchor=anchor),
-        class_=f"mark {point.role}",
+        "svg",
+        *_grid(x, x_ticks, y, y_ticks, show),
+        el("text", title, x=(LEFT + WIDTH - RIGHT) / 2, y=HEIGHT - 6, class_="axis", text_anchor="middle"),
+        *([] if floor is None else _floor(y(floor), floor)),
+        *_arrow(points, x, y),
+        *_marks(points, x, y, show),
+        viewBox=f"0 0 {WIDTH} {HEIGHT}",
+        class_="scatter",
+        role="img",
+        aria_label=label,
     )
 
 
-def _arrow(points: Sequence[Point], x: Callable[[float], float], y: Callable[[float], float]) -> list[Markup]:
+def _grid(
+    x: Scale, x_ticks: Sequence[float], y: Scale, y_ticks: Sequence[float], show: Callable[[float], str]
+) -> Iterator[Markup]:
+    for tick in y_ticks:
+        yield el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y(tick):.1f}", y2=f"{y(tick):.1f}", class_="grid")
+        yield el("text", f"{tick:g} %", x=LEFT - 7, y=f"{y(tick) + 4:.1f}", class_="tick", text_anchor="end")
+    for tick in x_ticks:
+        name = re.sub(r"(\.\d*?)0+(?= |$)", r"\1", show(tick)).replace(". ", " ")
+        yield el("line", x1=f"{x(tick):.1f}", x2=f"{x(tick):.1f}", y1=TOP, y2=HEIGHT - BOTTOM, class_="grid")
+        yield el("text", name, x=f"{x(tick):.1f}", y=HEIGHT - BOTTOM + 17, class_="tick", text_anchor="middle")
+
+
+def _floor(y: float, accuracy: float) -> list[Markup]:
+    return [
+        el("line", x1=LEFT, x2=WIDTH - RIGHT, y1=f"{y:.1f}", y2=f"{y:.1f}", class_="floor"),
+        el("text", f"gate: {accuracy:.2f} %", x=WIDTH - RIGHT - 2, y=f"{y + 14:.1f}", class_="tick", text_anchor="end"),
+    ]
+
+
+def _marks(points: Sequence[Point], x: Scale, y: Scale, show: Callable[[float], str]) -> Iterator[Markup]:
+    """Points with labels, each label on the side where it covers the least of what is drawn already."""
+    taken = [Box(x(p.cost) - 8, y(p.accuracy) - 8, x(p.cost) + 8, y(p.accuracy) + 8) for p in points]
+    for p in points:
+        detail = f"{show(p.cost)}, {p.accuracy:.2f} %"
+        width = LETTER * max(len(p.label), len(detail))
+        places = _label_places(x(p.cost), y(p.accuracy), width)
+        box = min(places, key=lambda b: 50 * b.outside() + sum(b.overlap(other) for other in taken))
+        taken.append(box)
+        anchor = "end" if box.right < x(p.cost) else "start" if box.left > x(p.cost) else "middle"
+        at = {"end": box.right, "start": box.left, "middle": (box.left + box.right) / 2}[anchor]
+        tip = el("title", f"{p.label}: {detail}")
+        yield el(
+            "g",
+            el("circle", tip, cx=f"{x(p.cost):.1f}", cy=f"{y(p.accuracy):.1f}", r=7),
+            el("text", p.label, x=f"{at:.1f}", y=f"{box.top + 11:.1f}", class_="name", text_anchor=anchor),
+            el("text", detail, x=f"{at:.1f}", y=f"{box.top + 25:.1f}", class_="tick", text_anchor=anchor),
+            class_=f"mark {p.role}",
+        )
+
+
+def _label_places(x: float, y: float, width: float) -> list[Box]:
+    """Right, left, below, above, in order of preference."""
+    height = 2 * LINE
+    return [
+        Box(x + 12, y - LINE, x + 12 + width, y + LINE),
+        Box(x - 12 - width, y - LINE, x - 12, y + LINE),
+        Box(x - width / 2, y + 11, x + width / 2, y + 11 + height),
+        Box(x - width / 2, y - 11 - height, x + width / 2, y - 11),
+    ]
+
+
+def _arrow(points: Sequence[Point], x: Scale, y: Scale) -> list[Markup]:
     ends = {p.role: p for p in points}
     if not {"original", "result"} <= set(ends):
         return []
     a, b = ends["original"], ends["result"]
-    line = {"x1": f"{x(a.cost):.1f}", "y1": f"{y(a.accuracy):.1f}", "x2": f"{x(b.cost):.1f}", "y2": f"{y(b.accuracy):.1f}"}
-    return [el("line", class_="arrow", **line)]
+    places = {"x1": x(a.cost), "y1": y(a.accuracy), "x2": x(b.cost), "y2": y(b.accuracy)}
+    return [el("line", class_="arrow", **{name: f"{value:.1f}" for name, value in places.items()})]
 
 
-def _log_axis(values: Sequence[float]) -> tuple[Callable[[float], float], list[float]]:
-    """Position of a value, and ticks at 1, 2, 5 of each decade (only at decades when that is too many)."""
+def _log_axis(values: Sequence[float]) -> tuple[Scale, list[float]]:
+    """Position of a value, and some three to six round ticks."""
     low, high = math.log10(min(values)), math.log10(max(values))
-    pad = max(0.12, 0.14 * (high - low))
+    pad = max(0.1, 0.16 * (high - low))
     low, high = low - pad, high + pad
     span = WIDTH - LEFT - RIGHT
-    steps = (1, 2, 5) if high - low < 2 else (1,)
-    ticks = [k * 10.0**d for d in range(math.floor(low), math.ceil(high) + 1) for k in steps]
-    return (lambda v: LEFT + span * (math.log10(v) - low) / (high - low)), [t for t in ticks if low <= math.log10(t) <= high]
+    ticks: list[float] = []
+    for steps in ((1.0,), (1.0, 3.0), (1.0, 2.0, 5.0), (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)):
+        all_ticks = (k * 10.0**d for d in range(math.floor(low), math.ceil(high) + 1) for k in steps)
+        ticks = [t for t in all_ticks if low <= math.log10(t) <= high]
+        if len(ticks) >= 3:
+            break
+    return (lambda v: LEFT + span * (math.log10(v) - low) / (high - low)), ticks
 
 
-def _linear_axis(values: Sequence[float]) -> tuple[Callable[[float], float], list[float]]:
+def _linear_axis(values: Sequence[float]) -> tuple[Scale, list[float]]:
     """Position of a percentage, and three to six round ticks."""
     low, high = min(values), max(values)
     pad = max(0.25, 0.25 * (high - low))
     low, high = low - pad, high + pad
     step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if (high - low) / s <= 6)
-    first = math.ceil(low / step)
-    ticks = [round(k * step, 6) for k in range(first, math.floor(high / step) + 1)]
+    ticks = [round(k * step, 6) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
     span = HEIGHT - TOP - BOTTOM
     return (lambda v: TOP + span * (high - v) / (high - low)), ticks

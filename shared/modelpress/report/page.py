@@ -1,0 +1,186 @@
+"""The report as one HTML file: no script, no font, no image from elsewhere; light and dark; readable on a phone."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from modelpress import __version__
+from modelpress.engine.state import RunState, StepState
+from modelpress.pipeline.plan import PlannedStep
+from modelpress.report import dag, sections
+from modelpress.report import format as fmt
+from modelpress.report.evidence import verdict
+from modelpress.report.facts import Facts
+from modelpress.report.markup import Markup, el, join, table
+from modelpress.report.repeat import commands, pipeline_yaml
+
+HEADLINES = (
+    "top1", "size_ratio", "top1_drop_points", "latency_ratio_b64", "latency_ratio_b1",
+    "parameters", "size_bytes", "layers_quantized", "loss",
+)  # fmt: skip
+"""Metrics that the picture shows, the most telling first."""
+
+
+def render(facts: Facts) -> str:
+    """The whole page."""
+    run = facts.run
+    style = Markup((files("modelpress.report") / "report.css").read_text(encoding="utf-8"))
+    head = el(
+        "head",
+        el("meta", charset="utf-8"),
+        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        el("meta", name="color-scheme", content="light dark"),
+        el("title", f"{run.plan.name} · modelpress"),
+        el("style", style),
+    )
+    body = el("body", el("main", _header(run), sections.tiles(facts), *_body(facts), _footer()))
+    return "<!doctype html>\n" + el("html", head, body, lang="en") + "\n"
+
+
+def _header(run: RunState) -> Markup:
+    when = fmt.moment(run.submitted_s)
+    took = f", {fmt.duration(run.ended_s - run.submitted_s)}" if run.ended_s else ""
+    return el(
+        "header",
+        el("p", f"modelpress report · run {run.run_id} · {when}{took}", class_="kicker"),
+        el("h1", run.plan.name),
+        el("p", verdict(run), class_=f"verdict {run.status}"),
+    )
+
+
+def _body(facts: Facts) -> list[Markup]:
+    headlines = {step.id: headline(facts, step) for step in facts.run.plan.steps}
+    parts = [
+        ("Before and after", _SIDE_BY_SIDE, sections.comparison(facts)),
+        ("The pipeline", _data_note(facts.run), el("div", dag.draw(facts.run, headlines), class_="card")),
+        ("Accuracy against cost", "Up and to the left is better; costs on a logarithmic axis.", sections.plots(facts)),
+        ("Layer by layer", _LAYERS, sections.layer_table(facts)),
+        ("Steps", "", el("div", *(_step(facts, step) for step in facts.run.plan.steps), class_="card")),
+        ("Repeat it", "", _repeat(facts)),
+    ]
+    return [_section(title, note, content) for title, note, content in parts if content is not None]
+
+
+_SIDE_BY_SIDE = (
+    "Files as written and read back; latencies measured in turn on one machine. Changes are against the original."
+)
+_LAYERS = "Weights as stored in the model; biases and scales are not counted in the bytes."
+
+
+def _section(title: str, note: str, content: Markup) -> Markup:
+    return el("section", el("h2", title), el("p", note, class_="note") if note else None, content)
+
+
+def _data_note(run: RunState) -> str:
+    readers = {
+        name: [s.id for s in run.plan.steps if f"inputs.{name}" in s.inputs.values()]
+        for name in run.plan.inputs
+        if f"inputs.{name}" not in dag.graph(run.plan)
+    }
+    return " ".join(
+        f"{name} ({run.plan.inputs[name]}) is read by {', '.join(ids)}." for name, ids in readers.items() if ids
+    )
+
+
+def headline(facts: Facts, step: PlannedStep) -> list[str]:
+    """Two short lines for the picture."""
+    state = facts.run.steps.get(step.id) or StepState(id=step.id)
+    names = [name for name in HEADLINES if name in state.metrics]
+    names += [name for name in state.metrics if name not in names and not name.startswith("reference_")]
+    return [
+        f"{name.replace('_', ' ')} {fmt.metric(state.metrics[name], facts.meaning(step.uses, name))}"
+        for name in names[:2]
+    ]
+
+
+def _step(facts: Facts, step: PlannedStep) -> Markup:
+    state = facts.run.steps.get(step.id) or StepState(id=step.id)
+    took = "from cache" if state.cached else fmt.duration(state.ended_s - state.started_s) if state.ended_s else ""
+    info = facts.methods.get(step.uses)
+    summary = el(
+        "summary",
+        el("h3", step.id),
+        el("code", step.uses),
+        el("span", info.summary if info else "", class_="grow"),
+        el("span", took, class_="muted"),
+        el("span", str(state.status), class_=f"pill {state.status}"),
+    )
+    blocks = [_metrics(facts, step, state), _parameters(step), _provenance(facts, step, state)]
+    paper = el("p", f"Paper: {info.paper}", class_="note") if info and info.paper else None
+    error = el("pre", state.error) if state.error else None
+    return el("details", summary, error, paper, el("div", *blocks, class_="two"), id=f"step-{step.id}")
+
+
+def _metrics(facts: Facts, step: PlannedStep, state: StepState) -> Markup | None:
+    def cell(name: str) -> Markup:
+        value = fmt.metric(state.metrics[name], facts.meaning(step.uses, name))
+        gate = step.gate.get(name)
+        passed = state.gates.get(name)
+        pill = el("span", f"gate {gate}", class_=f"pill {'yes' if passed else 'no'}") if gate else None
+        about = facts.meaning(step.uses, name).partition(":")[2].strip()
+        return join(value, pill, el("span", about, class_="delta") if about else None, separator=" ")
+
+    return _facts_table("Metrics", [[el("th", name), cell(name)] for name in state.metrics])
+
+
+def _parameters(step: PlannedStep) -> Markup | None:
+    rows: list[list[object]] = [[el("th", name), el("code", repr(value))] for name, value in step.params.items()]
+    return _facts_table("Parameters", rows)
+
+
+def _provenance(facts: Facts, step: PlannedStep, state: StepState) -> Markup | None:
+    rows: list[list[object]] = [
+        [el("th", f"{port} ←"), join(source, el("code", _digest(facts.run, source), class_="delta"), separator=" ")]
+        for port, source in step.inputs.items()
+    ]
+    rows += [[el("th", f"{port} →"), el("code", digest)] for port, digest in state.outputs.items()]
+    rows += [[el("th", "method version"), step.version], [el("th", "attempt"), state.attempt]]
+    rows += [[el("th", "key"), el("code", state.key)]] if state.key else []
+    rows += [[el("th", "started"), fmt.moment(state.started_s)], [el("th", "ended"), fmt.moment(state.ended_s)]]
+    return _facts_table("Inputs and outputs", rows)
+
+
+def _digest(run: RunState, source: str) -> str:
+    node, _, output = source.partition(".")
+    if node == "inputs":
+        return run.inputs.get(output, "")
+    return run.steps[node].outputs.get(output, "") if node in run.steps else ""
+
+
+def _facts_table(title: str, rows: list[list[object]]) -> Markup | None:
+    return el("div", el("p", el("strong", title)), table([title, ""], rows, "facts")) if rows else None
+
+
+def _repeat(facts: Facts) -> Markup:
+    run = facts.run
+    yaml_text = pipeline_yaml(run.plan)
+    digests: list[list[object]] = [
+        [el("th", f"input {name}"), join(run.plan.inputs.get(name, ""), el("code", d), separator=" ")]
+        for name, d in run.inputs.items()
+    ]
+    digests += [[el("th", f"output {name}"), el("code", digest)] for name, digest in run.outputs.items()]
+    digests += [[el("th", "seed"), run.plan.seed]]
+    surroundings: list[list[object]] = [[el("th", name), str(value)] for name, value in run.provenance.items()]
+    return el(
+        "div",
+        el("pre", commands(run, str(run.provenance.get("modelpress", __version__)))),
+        el("details", el("summary", el("h3", f"{run.plan.name}.yaml")), el("pre", yaml_text), open="open"),
+        el("div", _facts_table("Artifacts", digests), _facts_table("Made with", surroundings), class_="two"),
+        _missing(facts),
+        class_="card",
+    )
+
+
+def _missing(facts: Facts) -> Markup | None:
+    if not facts.missing:
+        return None
+    return el(
+        "p",
+        "No longer in the store when this page was made: ",
+        join(*(el("code", d) for d in facts.missing), separator=", "),
+    )
+
+
+def _footer() -> Markup:
+    note = "Equal code, versions, threads, instruction set and device give equal digests; latencies vary."
+    return el("footer", f"Made by modelpress {__version__}. {note}")
