@@ -1,0 +1,8 @@
+"""Axes: which parameter dimensions of a model move together, and removing indices of them everywhere at once."""
+
+from modelpress.graph.axes.analysis import analyse
+from modelpress.graph.axes.axis import Axes, Axis, Slice
+from modelpress.graph.axes.remove import remove
+from modelpress.graph.axes.selection import group_scores, keep_best, keep_count
+
+__all__ = ["Axes", "Axis", "Slice", "analyse", "group_scores", "keep_best", "keep_count", "remove"]
