@@ -103,7 +103,7 @@ def spec_of(
     metadata = reader.mapping(top.get("metadata"), "metadata", required=True)
     reader.keys(metadata, _METADATA_KEYS, "metadata")
     return PipelineSpec(
-        name=reader.name(metadata.get("name"), "metadata.name") if metadata else "",
+        name=reader.name(metadata.get("name"), "metadata.name") if top.get("metadata") is not None else "",
         title=reader.text(metadata.get("title"), "metadata.title"),
         description=reader.text(metadata.get("description"), "metadata.description"),
         parameters=_read_parameters(reader, top.get("parameters")),
