@@ -9,8 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelpress.errors import ModelFormatError
 
-FORMAT = "modelpress-graph"
-VERSION = 1
+FORMAT: Literal["modelpress-graph"] = "modelpress-graph"
+VERSION: Literal[1] = 1
 MAX_BYTES = 64 * 2**20
 MAX_NODES = 200_000
 MAX_DEPTH = 32

@@ -9,6 +9,7 @@ from __future__ import annotations
 import warnings
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -38,10 +39,11 @@ def export(net: nn.Module, example_inputs: Tensor | Sequence[Tensor], *, check: 
     was_training = {m: m.training for m in net.modules()}
     try:
         evaluated = _export(net.eval(), inputs)
-        trained = _export(net.train(), inputs)
+        notes = _training_only(evaluated, net.train(), inputs)
         net.eval()
         model = lift(evaluated, net, inputs)
-        notes = [*_training_only(evaluated, trained), *(_checks(net, model, inputs) if check else ())]
+        if check:
+            notes += _checks(net, model, inputs)
     finally:
         for module, mode in was_training.items():
             module.training = mode
@@ -50,9 +52,7 @@ def export(net: nn.Module, example_inputs: Tensor | Sequence[Tensor], *, check: 
 
 def lift(program: ExportedProgram, net: nn.Module, inputs: Sequence[Tensor]) -> Model:
     """The lifted graph of an eval-mode export of ``net``, on weights of its own."""
-    source = program.module(check_guards=False)
-    if not isinstance(source, fx.GraphModule):
-        raise ExportError(f"torch.export gave a {type(source).__name__}, not a graph")
+    source = _graph_module(program)
     momenta = {
         path: module.momentum
         for path, module in net.named_modules()
@@ -66,6 +66,17 @@ def lift(program: ExportedProgram, net: nn.Module, inputs: Sequence[Tensor]) -> 
         for node, x in zip(placeholders, inputs, strict=True)
     )
     return Model(module.eval(), specs)
+
+
+def _graph_module(program: ExportedProgram) -> fx.GraphModule:
+    try:
+        source = program.module(check_guards=False)
+    except RuntimeError as e:
+        hint = "rename submodules called like attributes of torch.nn.Module or GraphModule, such as 'code' or 'graph'"
+        raise ExportError(f"torch.export gives no graph module: {_first_lines(e)}; {hint}") from e
+    if not isinstance(source, fx.GraphModule):
+        raise ExportError(f"torch.export gave a {type(source).__name__}, not a graph")
+    return source
 
 
 def _checked(example_inputs: Tensor | Sequence[Tensor]) -> tuple[Tensor, ...]:
@@ -108,14 +119,17 @@ def _own_tensors(module: fx.GraphModule) -> None:
         return copies[id(tensor)]
 
     for owner in module.modules():
-        for table in (owner._parameters, owner._buffers):
-            for name, tensor in table.items():
-                if tensor is not None:
-                    table[name] = own(tensor)
+        tables: tuple[dict[str, Any], ...] = (owner._parameters, owner._buffers)
+        for table in tables:
+            table.update({name: own(tensor) for name, tensor in table.items() if tensor is not None})
 
 
-def _training_only(evaluated: ExportedProgram, trained: ExportedProgram) -> list[str]:
+def _training_only(evaluated: ExportedProgram, net: nn.Module, inputs: tuple[Tensor, ...]) -> list[str]:
     """What the train graph does and the eval graph does not: random draws (dropout is carried), other outputs."""
+    try:
+        trained = _export(net, inputs)
+    except ExportError as e:
+        return [f"in training mode {e}; what the module does only in training cannot be told from its graph"]
     notes = []
     before, after = _random_calls(evaluated), _random_calls(trained)
     for name, count in sorted((after - before).items()):

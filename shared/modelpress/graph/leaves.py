@@ -81,6 +81,7 @@ class _BatchNorm(LeafConfig):
     momentum: float | None
     affine: bool
     track_running_stats: bool
+    bias: bool
 
 
 class BatchNorm1d(_BatchNorm):

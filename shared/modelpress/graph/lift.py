@@ -63,7 +63,7 @@ def _batch_norm(a: Mapping[str, Any], rank: int) -> nn.Module | None:
     if not (tracked or affine) or rank not in kinds:
         return None
     width = (a["running_mean"] if tracked else a["weight"]).shape[0]
-    return kinds[rank](width, a["eps"], a["momentum"], affine, tracked)
+    return kinds[rank](width, a["eps"], a["momentum"], affine, tracked, bias=a["bias"] is not None)
 
 
 def _layer_norm(a: Mapping[str, Any], rank: int) -> nn.Module:
@@ -79,7 +79,8 @@ def _group_norm(a: Mapping[str, Any], rank: int) -> nn.Module | None:
 
 def _embedding(a: Mapping[str, Any], rank: int) -> nn.Module:
     padding = a["padding_idx"]
-    return nn.Embedding(*a["weight"].shape, padding_idx=padding if padding >= 0 else None)
+    rows, width = a["weight"].shape
+    return nn.Embedding(rows, width, padding_idx=padding if padding >= 0 else None)
 
 
 _AFFINE = {"weight": "weight", "bias": "bias"}
@@ -185,11 +186,9 @@ class Lifter:
 
     def _dropout(self, node: fx.Node) -> str:
         stack = list((node.meta.get("nn_module_stack") or {}).values())
-        owner = str(stack[-1][0]) if stack else ""
-        own = bool(stack) and "dropout" in str(stack[-1][1]).lower() and bool(owner)
-        return _put(
-            self.root, names.clean(owner if own else f"{owner}.dropout".lstrip(".")), nn.Dropout(node.args[1]).eval()
-        )
+        owner, kind = (str(stack[-1][0]), str(stack[-1][1])) if stack else ("", "")
+        path = owner if owner and kind.rpartition(".")[2] == "Dropout" else f"{owner}.dropout".lstrip(".")
+        return _put(self.root, names.clean(path), nn.Dropout(float(node.args[1])).eval())  # type: ignore[arg-type]
 
 
 def _bound(node: fx.Node) -> dict[str, Any]:
@@ -212,13 +211,13 @@ def _fetch(module: nn.Module, path: str) -> Tensor:
 
 
 def _leaf_path(owner: str) -> str:
-    """Module path for the leaf that owns the tensor ``owner``: ``fc.weight`` gives ``fc``, ``kernel`` gives ``kernel``."""
+    """Path of the leaf that owns the tensor ``owner``: ``fc`` for ``fc.weight``, ``kernel`` for ``kernel``."""
     prefix, _, name = owner.rpartition(".")
     return names.clean(prefix if prefix and name in ("weight", "running_mean") else owner)
 
 
 def _put(root: nn.Module, path: str, module: nn.Module) -> str:
-    """Add ``module`` at ``path`` or, where something stands already, at the next free ``path__k``... and return it."""
+    """Add ``module`` at ``path`` or, where something stands already, at the next free ``path_k``; return where."""
     parent_path, _, name = path.rpartition(".")
     parent = _ensure(root, parent_path)
     free, k = name, 1

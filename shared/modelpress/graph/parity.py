@@ -46,7 +46,7 @@ def gradients(module: nn.Module, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
 
 
 def gradient_differences(net: nn.Module, graph: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
-    """A note for each parameter of ``net`` whose gradient the graph does not reproduce bit for bit, and for unused ones."""
+    """A note for each parameter of ``net`` whose gradient the graph does not reproduce bit for bit, or does not use."""
     theirs, ours = gradients(net, inputs), gradients(graph, inputs)
     by_value = list(ours.values())
     notes = []

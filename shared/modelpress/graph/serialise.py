@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import safetensors.torch
-import torch
 from safetensors import SafetensorError
 from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
@@ -93,7 +92,7 @@ def load(graph_json: bytes, tensors: bytes) -> Model:
         module = fx.GraphModule(root, graph)
     except (RuntimeError, AttributeError, SyntaxError) as e:
         raise ModelFormatError(f"graph.json is no valid graph: {e}") from e
-    inputs = tuple(TensorSpec(i.name, i.dtype, i.shape) for i in document.inputs)
+    inputs = tuple(_spec(i) for i in document.inputs)
     return Model(module.eval(), inputs, Form(document.form), dict(document.facts), document.notes)
 
 
@@ -147,6 +146,12 @@ def _node(node: fx.Node, index: Mapping[fx.Node, int]) -> Node:
 # --- loading
 
 
+def _spec(record: InputRecord) -> TensorSpec:
+    if record.dtype not in DTYPES:
+        raise ModelFormatError(f"inputs.{record.name}: unknown dtype '{record.dtype}'; there are {', '.join(DTYPES)}")
+    return TensorSpec(record.name, record.dtype, record.shape)
+
+
 def _read_tensors(data: bytes, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:
     """Tensors by name, ties resolved, parameters made parameters; names must be exactly those of ``graph.json``."""
     try:
@@ -191,8 +196,8 @@ def _leaf(path: str, record: LeafRecord, table: dict[str, Tensor]) -> nn.Module:
         full = f"{path}.{name}"
         tensor = _take(table, full)
         _check_like(full, tensor, meta, isinstance(meta, nn.Parameter))
-        table_of = module._parameters if isinstance(meta, nn.Parameter) else module._buffers
-        table_of[name] = tensor
+        own: dict[str, Any] = module._parameters if isinstance(meta, nn.Parameter) else module._buffers
+        own[name] = tensor
     return module.eval()
 
 
@@ -294,14 +299,3 @@ def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document
     kwargs: dict[str, Any] = {k: decode(v, nodes, where) for k, v in node.kwargs.items()}
     operators.check_call(node.target, args, kwargs, where)
     return graph.call_function(operators.targets()[node.target], args, kwargs)
-
-
-def dtype_of(name: str) -> torch.dtype:
-    """The dtype that an input record names.
-
-    Raises:
-        ModelFormatError: it is none of the format's.
-    """
-    if name not in DTYPES:
-        raise ModelFormatError(f"unknown dtype '{name}'; there are {', '.join(DTYPES)}")
-    return DTYPES[name]

@@ -1,0 +1,202 @@
+"""What lifting does with unusual modules: ties, shared layers, in-place operators, reserved names, what it refuses."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from modelpress.errors import ExportError
+from modelpress.graph.export import export
+from modelpress.graph.model import Model
+from modelpress.graph.serialise import load, save
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+def again(model: Model) -> Model:
+    files = save(model)
+    return load(files.graph_json, files.tensors)
+
+
+class Tied(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encode = nn.Linear(6, 6, bias=False)
+        self.decode = nn.Linear(6, 6, bias=False)
+        self.decode.weight = self.encode.weight
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.decode(functional.relu(self.encode(x)))
+        return y
+
+
+class CalledTwice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(self.layer(x).relu_())
+        return y
+
+
+class Loose(nn.Module):
+    """Weights that belong to no layer, and names that a graph must not hold."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.kernel = nn.Parameter(torch.randn(4, 3))
+        self.scale = nn.Parameter(torch.ones(4))
+        self.shift = nn.Buffer(torch.randn(4))
+        self.add_module("lambda", nn.Linear(4, 4))
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.get_submodule("lambda")(functional.linear(x, self.kernel) * self.scale + self.shift)
+        return y
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 2), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor, z: Tensor) -> dict[str, Tensor | tuple[Tensor, Tensor]]:
+        return {"a": self.a(x), "pair": (self.b(z), self.a(z))}
+
+
+@pytest.mark.parametrize("net", [Tied(), CalledTwice()], ids=["tied", "called-twice"])
+def test_one_weight_stays_one_weight(net: nn.Module) -> None:
+    loaded = again(export(net, torch.randn(3, 6)))
+    assert sum(p.numel() for p in loaded.module.parameters()) == sum(p.numel() for p in net.parameters())
+    x = torch.randn(2, 6)
+    assert torch.equal(loaded.module(x), net(x))
+
+
+def test_loose_tensors_and_reserved_names() -> None:
+    net = Loose()
+    loaded = again(export(net, torch.randn(3, 3)))
+    x = torch.randn(5, 3)
+    assert torch.equal(loaded.module(x), net(x))
+    assert {n for n, _ in loaded.module.named_parameters()} == {
+        "kernel.weight",
+        "scale",
+        "lambda_.weight",
+        "lambda_.bias",
+    }
+
+
+def test_several_inputs_and_nested_outputs() -> None:
+    net = Nested()
+    loaded = again(export(net, (torch.randn(3, 6), torch.randn(3, 6))))
+    x, z = torch.randn(2, 6), torch.randn(2, 6)
+    ours, theirs = loaded.module(x, z), net(x, z)
+    assert ours.keys() == theirs.keys()
+    assert isinstance(ours["pair"], tuple)
+    assert torch.equal(ours["pair"][1], theirs["pair"][1])
+
+
+class AddsInPlace(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.layer(x)
+        z = y * 2
+        y += z
+        total: Tensor = y + z
+        return total
+
+
+def test_in_place_operators_become_pure() -> None:
+    net = AddsInPlace()
+    model = export(net, torch.randn(3, 6))
+    x = torch.randn(4, 6)
+    assert torch.equal(model.module(x), net(x))
+    assert not any("_." in str(n.target) for n in model.module.graph.nodes if n.op == "call_function")
+
+
+class ChangesView(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x * 1
+        y.view(-1).relu_()
+        return y
+
+
+def test_a_changed_view_is_refused_not_miscompiled() -> None:
+    with pytest.raises(ExportError, match="changes a view"):
+        export(ChangesView(), torch.randn(3, 6))
+
+
+class Unsupported(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.fft.fft(x).real
+        return y
+
+
+def test_an_unknown_operator_names_itself_and_the_line() -> None:
+    with pytest.raises(ExportError, match=r"aten\.fft_fft\.default .*test_lift\.py.*torch\.fft\.fft\(x\)"):
+        export(Unsupported(), torch.randn(3, 6))
+
+
+class Branches(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x if x.sum() > 0 else -x
+
+
+def test_a_module_that_does_not_export_says_so() -> None:
+    with pytest.raises(ExportError, match="Branches does not export"):
+        export(Branches(), torch.randn(3, 6))
+
+
+class TwoHeads(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.main, self.aux = nn.Linear(6, 2), nn.Linear(6, 2)
+
+    def forward(self, x: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        y: Tensor = self.main(x)
+        return (y, self.aux(x)) if self.training else y
+
+
+def test_what_is_not_carried_is_named() -> None:
+    notes = export(TwoHeads(), torch.randn(3, 6)).notes
+    assert any("auxiliary heads" in n for n in notes)
+    assert any("aux.weight" in n for n in notes)
+
+
+def test_example_inputs_are_checked() -> None:
+    with pytest.raises(ExportError, match="empty"):
+        export(nn.Linear(2, 2), [])
+    with pytest.raises(ExportError, match="first dimension is the batch"):
+        export(nn.Linear(2, 2), torch.tensor(1.0))
+
+
+class Momentum(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm1d(6, momentum=None)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.norm(x)
+        return y
+
+
+def test_cumulative_batch_statistics_survive() -> None:
+    loaded = again(export(Momentum(), torch.randn(3, 6)))
+    assert loaded.module.get_submodule("norm").momentum is None
+    assert any("in training mode" in n for n in loaded.notes)
+
+
+class HidesCode(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.code = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.code(x)
+        return y
+
+
+def test_a_submodule_that_hides_an_attribute_is_named() -> None:
+    with pytest.raises(ExportError, match="rename submodules"):
+        export(HidesCode(), torch.randn(3, 6))
