@@ -13,6 +13,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from modelpress.data.augment import Draws, apply, draw
+from modelpress.data.randomness import stream
+from modelpress.errors import DataError
+
 SplitName = Literal["train", "calibration", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "calibration", "validation", "test")
 
@@ -23,7 +27,9 @@ class Augmentations(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     horizontal_flip: bool = False
-    crop_padding: int = Field(0, ge=0, le=16, description="Pixels of zero padding before a random crop to size.")
+    crop_padding: int = Field(
+        default=0, ge=0, le=16, description="Pixels of zero padding before a random crop to size."
+    )
 
 
 class InputDescription(BaseModel):
@@ -75,8 +81,6 @@ class Dataset:
         Raises:
             DataError: the dataset has none; says which there are.
         """
-        from modelpress.errors import DataError
-
         if name not in self.splits:
             raise DataError(f"the dataset has no split '{name}': it has {', '.join(self.splits)}")
         return self.splits[name]
@@ -90,10 +94,37 @@ class Dataset:
         return (raw.to(torch.float32) * d.scale - mean) / deviation
 
     def batches(
-        self, name: SplitName, batch_size: int, *, augment: bool = False, shuffle: bool = False, seed: int = 0, epoch: int = 0
+        self,
+        name: SplitName,
+        batch_size: int,
+        *,
+        augment: bool = False,
+        shuffle: bool = False,
+        seed: int = 0,
+        epoch: int = 0,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         """Prepared batches ``([b, *shape] float32, [b] int64)``; order and augmentation depend on seed and epoch only.
 
         With ``shuffle`` an incomplete last batch is left out (batch statistics of a tiny batch are noise).
+
+        Raises:
+            DataError: there is no such split, or it does not fill one batch that it has to fill.
         """
-        raise NotImplementedError  # data owner: see modelpress.data.augment
+        split = self.split(name)
+        if batch_size < 1 or (shuffle and batch_size > len(split)):
+            raise DataError(f"batches of {batch_size} cannot be made of split '{name}', which has {len(split)} samples")
+        generator = stream(seed, "batches", epoch)
+        order = torch.randperm(len(split), generator=generator) if shuffle else torch.arange(len(split))
+        draws = draw(self.description.augmentations, len(split), generator) if augment else None
+        stop = len(split) // batch_size * batch_size if shuffle else len(split)
+        return self._batches(split, order[:stop], batch_size, draws)
+
+    def _batches(
+        self, split: Split, order: Tensor, batch_size: int, draws: Draws | None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(order), batch_size):
+            chosen = order[start : start + batch_size]
+            raw = split.inputs[chosen]
+            if draws is not None and draws.changes_anything:
+                raw = apply(draws.part(start, start + len(chosen)), raw)
+            yield self.prepare(raw), split.targets[chosen]
