@@ -71,7 +71,7 @@ def lift(program: ExportedProgram, net: nn.Module, inputs: Sequence[Tensor]) -> 
 def _graph_module(program: ExportedProgram) -> fx.GraphModule:
     try:
         source = program.module(check_guards=False)
-    except RuntimeError as e:
+    except (RuntimeError, SyntaxError, KeyError) as e:
         hint = "rename submodules called like attributes of torch.nn.Module or GraphModule, such as 'code' or 'graph'"
         raise ExportError(f"torch.export gives no graph module: {_first_lines(e)}; {hint}") from e
     if not isinstance(source, fx.GraphModule):

@@ -47,10 +47,10 @@ class Loose(nn.Module):
         self.kernel = nn.Parameter(torch.randn(4, 3))
         self.scale = nn.Parameter(torch.ones(4))
         self.shift = nn.Buffer(torch.randn(4))
-        self.add_module("lambda", nn.Linear(4, 4))
+        self.add_module("mix-2", nn.Linear(4, 4))
 
     def forward(self, x: Tensor) -> Tensor:
-        y: Tensor = self.get_submodule("lambda")(functional.linear(x, self.kernel) * self.scale + self.shift)
+        y: Tensor = self.get_submodule("mix-2")(functional.linear(x, self.kernel) * self.scale + self.shift)
         return y
 
 
