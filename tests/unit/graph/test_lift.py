@@ -79,8 +79,8 @@ def test_loose_tensors_and_reserved_names() -> None:
     assert {n for n, _ in loaded.module.named_parameters()} == {
         "kernel.weight",
         "scale",
-        "lambda_.weight",
-        "lambda_.bias",
+        "mix_2_.weight",
+        "mix_2_.bias",
     }
 
 
