@@ -70,6 +70,8 @@ def decide(state: RunState, now_s: float) -> Decision:
         ended = RunEnded(run_id=state.run_id, at_s=now_s, status=RunStatus.SUCCEEDED)
         return Decision(events=(ended,))
     commands = tuple(_command(state, step) for step in state.plan.steps if _is_ready(state, step))
+    if not commands and not any(step.issued for step in state.steps.values()):
+        return Decision(events=(_stuck(state, now_s),))
     return Decision(commands, tuple(_issued(command, now_s) for command in commands))
 
 
@@ -198,6 +200,12 @@ def _end_of(state: RunState, now_s: float) -> RunEnded:
     what = "failed" if failed else "refused by its gate"
     error = "; ".join(f"step '{step.id}' {what}: {step.error}" for step in failed or refused)
     return RunEnded(run_id=state.run_id, at_s=now_s, status=status, error=error)
+
+
+def _stuck(state: RunState, now_s: float) -> RunEnded:
+    waiting = ", ".join(step.id for step in state.steps.values() if step.status is StepStatus.WAITING)
+    error = f"the plan cannot go on: the steps {waiting} wait for each other"
+    return RunEnded(run_id=state.run_id, at_s=now_s, status=RunStatus.FAILED, error=error)
 
 
 def _is_ready(state: RunState, planned: PlannedStep) -> bool:

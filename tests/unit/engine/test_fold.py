@@ -157,3 +157,10 @@ def test_a_command_is_current_until_its_outcome() -> None:
     assert not is_current(None, command)
     state, _ = settled(*events, succeeded("a"))
     assert not is_current(state, command)
+
+
+def test_a_plan_that_waits_for_itself_fails_at_once() -> None:
+    state, commands = settled(submitted(plan_of({"a": ["b"], "b": ["a"]})))
+    assert state.status is RunStatus.FAILED
+    assert "the steps a, b wait for each other" in state.error
+    assert commands == []
