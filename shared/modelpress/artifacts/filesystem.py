@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote, unquote
 
 from modelpress.artifacts.digest import Digest, digest_of, is_digest, parse_digest
-from modelpress.artifacts.files import Folder, read_or_none
+from modelpress.artifacts.files import Folder, explaining_full, read_or_none
 from modelpress.artifacts.names import check_key, check_tag, check_tenant
 from modelpress.errors import CorruptBlobError, InputError, NotFoundError, StoreError
 
@@ -162,7 +162,8 @@ class FilesystemStore:
     too, for the price of two fsyncs a write.
 
     Raises:
-        InputError: ``root`` cannot be made or written, or ``tenant`` is no name.
+        InputError: ``root`` cannot be made, or ``tenant`` is no name.
+        StoreFullError: there is no space for the folders.
     """
 
     def __init__(
@@ -170,8 +171,9 @@ class FilesystemStore:
     ) -> None:
         folder = Folder(root / check_tenant(tenant), sync=durability == "power")
         try:
-            folder.make(f"blobs/{_ALGORITHM}", "results", "tags", "slots")
-        except (PermissionError, FileExistsError, NotADirectoryError) as e:
+            with explaining_full(root):
+                folder.make(f"blobs/{_ALGORITHM}", "results", "tags", "slots")
+        except OSError as e:
             raise InputError(f"no store can be made at {root} ({e.strerror}): name a folder that can be written") from e
         folder.sweep()
         self.blobs = FilesystemBlobs(folder)
