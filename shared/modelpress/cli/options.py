@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelpress.errors import InputError
+if TYPE_CHECKING:
+    from modelpress.client.client import Client
 
 Home = Annotated[
     Path | None,
-    typer.Option("--home", help="Folder of runs and artifacts (default: MODELPRESS_HOME, else ~/.modelpress).", show_default=False),
+    typer.Option("--home", help="Folder of runs and artifacts (default: MODELPRESS_HOME, else ~/.modelpress)."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 Settings = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="Set a recipe's parameter or a step's (step.parameter). Repeatable."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Set a parameter of the pipeline; repeat for more."),
 ]
-Model = Annotated[str | None, typer.Option("--model", help="Model: a tag or digest (default: what the pipeline names).")]
-Data = Annotated[str | None, typer.Option("--data", help="Dataset: a tag or digest (default: what the pipeline names).")]
-Seed = Annotated[int, typer.Option("--seed", help="Seed of everything random.")]
+Model = Annotated[str | None, typer.Option("--model", help="Tag or digest of the model to compress.")]
+Data = Annotated[str | None, typer.Option("--data", help="Tag or digest of the dataset.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of everything random (default: the pipeline's, else 0).")
+]
+Pipeline = Annotated[str, typer.Argument(metavar="FILE|RECIPE", help="A pipeline file (.yaml) or a recipe's name.")]
+RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or 'last'.")]
+
+
+def client(home: Path | None) -> Client:
+    """The embedded client of ``home``."""
+    from modelpress.client.client import connect
+
+    return connect(home=home)
 
 
 def parse_settings(pairs: list[str] | None) -> dict[str, Any]:
-    """``["epochs=3", "slim.sparsity=0.5"]`` as a mapping; values are read as YAML scalars.
+    """``["epochs=3", "sparsity=0.5"]`` as a mapping; a name that comes twice has its last value.
 
     Raises:
-        InputError: an entry without ``=``, or a value that is no YAML.
+        InputError: an entry is no NAME=VALUE.
     """
-    import yaml
+    from modelpress.pipeline.parameters import parse_setting
 
-    values: dict[str, Any] = {}
-    for pair in pairs or []:
-        key, equals, raw = pair.partition("=")
-        if not key or not equals:
-            raise InputError(f"--set {pair}: expected KEY=VALUE, for example --set epochs=3")
-        try:
-            values[key] = yaml.safe_load(raw)
-        except yaml.YAMLError as e:
-            raise InputError(f"--set {pair}: '{raw}' is no YAML value") from e
-    return values
+    return dict(parse_setting(pair) for pair in pairs or [])

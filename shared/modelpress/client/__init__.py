@@ -1,1 +1,1 @@
-"""modelpress.client."""
+"""The client that programs use: `modelpress.connect` makes one."""

@@ -59,6 +59,11 @@ def plain(value: float) -> str:
     return f"{value:,.0f}" if float(value).is_integer() else significant(value, 4)
 
 
+def compact(value: float) -> str:
+    """At most one decimal, none for whole numbers."""
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.1f}"
+
+
 def percent(value: float | None) -> str:
     """Percent with two decimals."""
     return MISSING if value is None else f"{value:.2f} %"

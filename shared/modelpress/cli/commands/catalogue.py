@@ -17,21 +17,23 @@ def register(app: typer.Typer) -> None:
 
 
 def methods(
-    name: Annotated[str | None, typer.Argument(help="A method, such as pruner/network-slimming; all when omitted.")] = None,
-    json: options.Json = False,
+    name: Annotated[
+        str | None, typer.Argument(help="A method, such as pruner/network-slimming; all when omitted.")
+    ] = None,
+    as_json: options.Json = False,
 ) -> None:
     """List the methods, or describe one: inputs, parameters, metrics, paper."""
     from modelpress.catalogue import load_catalogue
 
     catalogue = load_catalogue()
     if name is None:
-        if json:
+        if as_json:
             output.emit_json([describe(info) for info in catalogue])
         else:
             output.table(["method", "does"], [[info.name, info.summary] for info in catalogue])
         return
     info = catalogue[name]
-    if json:
+    if as_json:
         output.emit_json(describe(info))
     else:
         _print(info)

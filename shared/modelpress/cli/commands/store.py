@@ -1,0 +1,139 @@
+"""``push``, ``pull``, ``ls``, ``show``: what is in the store, in and out."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from modelpress.cli import options, output, tables
+
+if TYPE_CHECKING:
+    from modelpress.catalogue import Kind
+    from modelpress.client.refs import Ref
+
+PANEL = "Artifacts"
+
+push = typer.Typer(help="Bring a model or a dataset in.", no_args_is_help=True)
+
+
+class Shelf(enum.StrEnum):
+    """What ``ls`` lists."""
+
+    MODELS = "models"
+    DATA = "data"
+    PACKAGES = "packages"
+
+
+def register(app: typer.Typer) -> None:
+    app.add_typer(push, name="push", rich_help_panel=PANEL)
+    for command in (pull, ls, show):
+        app.command(rich_help_panel=PANEL)(command)
+
+
+@push.command("model")
+def push_model(
+    source: Annotated[
+        str, typer.Argument(metavar="MODULE:CALLABLE", help="Called without arguments, returns the module.")
+    ],
+    name: Annotated[str, typer.Option("--name", help="Tag to find it by, such as fashion/resnet.")],
+    input_shape: Annotated[
+        str | None,
+        typer.Option("--input", metavar="SHAPE", help="One sample's shape without the batch, such as 1,28,28."),
+    ] = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Export a model from your own code, check the export, and store it."""
+    from modelpress.client.sources import load_source, parse_shape
+
+    shape = parse_shape(input_shape) if input_shape else None
+    client = options.client(home)
+    net, examples = load_source(source, shape)
+    _tell_pushed(client.push_model(net, examples, name=name), as_json)
+
+
+@push.command("data")
+def push_data(
+    source: Annotated[str, typer.Argument(help="fashion-mnist, a folder of IDX files, or an .npz file.")],
+    name: Annotated[
+        str | None, typer.Option("--name", help="Tag to find it by (default: the source's own name).")
+    ] = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Import a dataset, check it, and store it."""
+    _tell_pushed(options.client(home).push_data(source, name=name), as_json)
+
+
+def _tell_pushed(ref: Ref, as_json: bool) -> None:
+    manifest = ref.manifest()
+    if as_json:
+        output.emit_json(
+            {"name": ref.name, "digest": ref.digest, "kind": str(manifest.kind), "config": manifest.config}
+        )
+        return
+    output.say(f"{ref.name}  {manifest.kind}  {ref.digest}")
+    for note in manifest.config.get("notes", []):
+        output.say(f"note: {note}", "yellow")
+
+
+def pull(
+    ref: Annotated[str, typer.Argument(help="A tag, a digest, or RUN.OUTPUT such as last.model.")],
+    to: Annotated[Path, typer.Option("--to", help="The file or folder to write.")],
+    format: Annotated[
+        str | None, typer.Option("--format", help="modelpress (a folder: graph.json and safetensors) or onnx.")
+    ] = None,
+    home: options.Home = None,
+) -> None:
+    """Write an artifact to a file or folder."""
+    path = options.client(home).pull(ref, to, format)
+    output.say(f"wrote {path}")
+
+
+def ls(
+    shelf: Annotated[Shelf | None, typer.Argument(help="Only these.")] = None,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """List what has a name in the store."""
+    found = options.client(home).artifacts(_kind(shelf))
+    if as_json:
+        output.emit_json([_entry(a.name, a.digest, a.manifest) for a in found])
+    else:
+        tables.artifacts(found)
+
+
+def _kind(shelf: Shelf | None) -> Kind | None:
+    from modelpress.catalogue import Kind
+
+    return {None: None, Shelf.MODELS: Kind.MODEL, Shelf.DATA: Kind.DATASET, Shelf.PACKAGES: Kind.PACKAGE}[shelf]
+
+
+def _entry(name: str, digest: str, manifest: Any) -> dict[str, Any]:
+    size = sum(layer.size_bytes for layer in manifest.layers)
+    return {"name": name, "digest": digest, "kind": str(manifest.kind), "size_bytes": size}
+
+
+def show(
+    ref: Annotated[str, typer.Argument(help="A tag, a digest, or RUN.OUTPUT such as last.model.")],
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show an artifact: form, parameters and bytes by layer, and what made it."""
+    from modelpress.client.lineage import ancestry
+
+    client = options.client(home)
+    found = client.artifact(ref)
+    manifest = found.manifest()
+    made = ancestry([run.state for run in client.runs()], found.digest)
+    if as_json:
+        layers = [layer.model_dump(mode="json") for layer in manifest.layers]
+        entry = _entry(found.name, found.digest, manifest)
+        output.emit_json(
+            {**entry, "config": manifest.config, "blobs": layers, "made_by": [m.as_record() for m in made]}
+        )
+    else:
+        tables.artifact(found, manifest, made)

@@ -1,0 +1,153 @@
+"""Runs and artifacts as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from modelpress.cli import output
+
+if TYPE_CHECKING:
+    from modelpress.artifacts.manifest import Manifest
+    from modelpress.artifacts.refs import TaggedArtifact
+    from modelpress.client.lineage import Making
+    from modelpress.client.refs import Ref
+    from modelpress.client.run import Run
+    from modelpress.engine.state import RunState
+    from modelpress.report.evidence import Candidate
+
+STYLES = {"succeeded": "green", "failed": "bold red", "refused": "yellow", "cancelled": "yellow", "running": "cyan"}
+
+
+def runs(states: Sequence[RunState]) -> None:
+    """One line a run."""
+    from rich.text import Text
+
+    from modelpress.report import format as fmt
+    from modelpress.report.evidence import verdict
+
+    rows = []
+    for state in states:
+        took = fmt.duration(state.ended_s - state.submitted_s) if state.ended_s else ""
+        status = Text(str(state.status), style=STYLES.get(state.status, ""))
+        rows.append([state.run_id, state.plan.name, status, fmt.moment(state.submitted_s), took, verdict(state)])
+    output.table(["run", "pipeline", "status", "submitted", "took", "verdict"], rows, right=["took"])
+
+
+def steps(state: RunState) -> None:
+    """The steps of a run as they stand."""
+    import time
+
+    from modelpress.client.display import steps_table
+    from modelpress.client.timeline import lines
+
+    now_s = time.time()
+    output.show(steps_table(state, lines(state, {}, now_s), now_s))
+
+
+def result(run: Run) -> None:
+    """What came out of a run: figures side by side, outputs, verdict."""
+    state = run.state
+    comparison(run.candidates())
+    if state.outputs:
+        output.table(["output", "kind", "digest"], [[n, ref.kind, ref.digest] for n, ref in run.outputs.items()])
+    output.say(run.verdict, f"bold {STYLES.get(state.status, '')}".strip())
+
+
+def comparison(candidates: Sequence[Candidate]) -> None:
+    """Accuracy, size, latencies and parameters of every measured candidate, with the change from the original."""
+    from modelpress.report.figures import rows
+
+    table = rows(candidates)
+    if table:
+        head = ["", *(c.label for c in candidates)]
+        cells = [
+            [row.name, *(" ".join(filter(None, (f.value, f.change and f"({f.change})"))) for f in row.figures)]
+            for row in table
+        ]
+        output.table(head, cells, right=head[1:])
+
+
+def artifacts(found: Sequence[TaggedArtifact]) -> None:
+    """One line a name."""
+    from modelpress.report import format as fmt
+
+    rows = [
+        [a.name, a.manifest.kind, fmt.size(_size(a.manifest)), about(a.manifest), fmt.short(a.digest)] for a in found
+    ]
+    output.table(["name", "kind", "size", "about", "digest"], rows, right=["size"])
+
+
+def about(manifest: Manifest) -> str:
+    """The most telling facts of an artifact in a few words."""
+    from modelpress.report import format as fmt
+
+    config = manifest.config
+    if manifest.kind == "model":
+        return f"{config.get('form', '')}, {fmt.count(config.get('parameters'))} parameters"
+    if manifest.kind == "package":
+        return f"{config.get('format', '')}, {config.get('form', '')}"
+    if manifest.kind == "dataset":
+        description = config.get("description", {})
+        shape = "×".join(map(str, description.get("input", {}).get("shape", [])))
+        return f"{description.get('task', '')}, {len(description.get('class_names', []))} classes, {shape}"
+    return ""
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(layer.size_bytes for layer in manifest.layers)
+
+
+def artifact(ref: Ref, manifest: Manifest, made: Sequence[Making]) -> None:
+    """Everything about one artifact."""
+    from modelpress.report import format as fmt
+
+    name = f"{ref.name}  " if ref.name else ""
+    output.say(f"{name}{manifest.kind}  {fmt.size(_size(manifest))}", "bold")
+    output.say(ref.digest)
+    output.say(about(manifest))
+    for note in manifest.config.get("notes", []):
+        output.say(f"note: {note}", "yellow")
+    _layers(manifest)
+    _facts(manifest)
+    blobs = [[b.role, fmt.size(b.size_bytes), b.digest] for b in manifest.layers]
+    output.table(["blob", "size", "digest"], blobs, right=["size"])
+    _makings(made)
+
+
+def _layers(manifest: Manifest) -> None:
+    from modelpress.report import format as fmt
+    from modelpress.report.layers import layers_of
+
+    found = layers_of(manifest.config)
+    if found:
+        rows = [
+            [x.path, x.type, "×".join(map(str, x.shape)), x.bits, fmt.count(x.parameters), fmt.size(x.weight_bytes)]
+            for x in found
+        ]
+        numbers = ["bits", "parameters", "weight bytes"]
+        output.table(["layer", "type", "weight", *numbers], rows, right=numbers)
+
+
+def _facts(manifest: Manifest) -> None:
+    facts = manifest.config.get("facts") or {}
+    if facts:
+        output.table(["fact", "value"], [[name, value] for name, value in facts.items()])
+
+
+def _makings(made: Sequence[Making]) -> None:
+    if not made:
+        output.say("pushed, or made by no run of this home")
+        return
+    rows = [
+        [
+            m.step.id,
+            m.step.uses,
+            m.run_id,
+            ", ".join(f"{k}={v}" for k, v in m.step.params.items()),
+            m.digest.removeprefix("sha256:")[:12],
+        ]
+        for m in reversed(made)
+    ]
+    output.say("made by", "bold")
+    output.table(["step", "method", "run", "parameters", "digest"], rows)

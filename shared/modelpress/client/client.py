@@ -1,0 +1,248 @@
+"""The client: push a model and data, run a pipeline, take out what came of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modelpress.artifacts.digest import Digest
+from modelpress.artifacts.manifest import get_manifest
+from modelpress.artifacts.names import check_tag
+from modelpress.artifacts.refs import TaggedArtifact, list_artifacts, resolve
+from modelpress.artifacts.store import Store
+from modelpress.catalogue import Catalogue, Kind, load_catalogue
+from modelpress.client.display import SilentDisplay, display
+from modelpress.client.pipelines import PipelineLike, load_pipeline
+from modelpress.client.refs import DataRef, ModelRef, Ref, ref_of
+from modelpress.client.run import Run
+from modelpress.client.tagging import tag
+from modelpress.config.settings import Settings, load_settings
+from modelpress.errors import InputError, NotFoundError
+from modelpress.pipeline.plan import Plan
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from modelpress.data.dataset import Dataset
+    from modelpress.engine.driver import Engine
+    from modelpress.report.facts import Facts
+
+RefLike = str | Ref
+
+LAST = "last"
+"""Stands for the newest run."""
+
+RUN_ID = re.compile(r"\d{8}-\d{6}-[0-9a-f]+")
+
+
+def connect(address: str | None = None, home: str | Path | None = None) -> Client:
+    """A client of the engine in this process, whose runs and artifacts lie under ``home``.
+
+    ``home`` is by default what ``MODELPRESS_HOME`` says, else ``~/.modelpress``; it is made where it is missing.
+
+    Raises:
+        InputError: an ``address`` was given: this version has no servers; or ``home`` cannot be used.
+    """
+    if address is not None:
+        raise InputError(
+            f"cannot connect to '{address}': this version runs embedded only, so call connect() without it"
+        )
+    from modelpress.engine.driver import Engine
+    from modelpress.engine.home import Home
+
+    settings = load_settings()
+    catalogue = load_catalogue()
+    folder = Path(home).expanduser().absolute() if home is not None else settings.home
+    return Client(Engine(Home(folder, settings.durability), catalogue, settings), catalogue, settings)
+
+
+class Client:
+    """What a program does with modelpress. Made by `connect`."""
+
+    def __init__(self, engine: Engine, catalogue: Catalogue, settings: Settings) -> None:
+        self.engine = engine
+        self.catalogue = catalogue
+        self.settings = settings
+
+    @property
+    def store(self) -> Store:
+        return self.engine.store
+
+    def push_model(
+        self, net: nn.Module, example_inputs: Tensor | Sequence[Tensor], name: str | None = None
+    ) -> ModelRef:
+        """Export ``net`` in this process, check that the export does the same, and store it.
+
+        ``example_inputs`` are tensors ``[batch, ...]`` as ``net`` is called with. Training may go on in the service
+        exactly as here; what the export could not carry is told in the manifest's ``notes``.
+
+        Raises:
+            ExportError: it does not export; names the operator and the line of yours.
+        """
+        from modelpress.graph.export import export
+        from modelpress.graph.storage import put_model
+
+        check_name(name)
+        digest = put_model(self.store, export(net, example_inputs))
+        return ModelRef(self.store, digest, self._named(name, digest))
+
+    def push_data(self, source: str | Dataset, name: str | None = None, **options: Any) -> DataRef:
+        """Store a dataset: one that you made, ``fashion-mnist``, a folder of IDX files or an .npz file.
+
+        A source's own name (``fashion-mnist``, the file's stem) is used where ``name`` is omitted. ``options`` are
+        those of `modelpress.data.importers.import_data`.
+
+        Raises:
+            NotFoundError, DataError, InputError: as `import_data`.
+        """
+        from modelpress.data.importers import import_data
+        from modelpress.data.storage import put_dataset
+
+        name = name or (Path(source).stem if isinstance(source, str) else None)
+        check_name(name)
+        dataset = import_data(source, settings=self.settings, **options) if isinstance(source, str) else source
+        digest = put_dataset(self.store, dataset)
+        return DataRef(self.store, digest, self._named(name, digest))
+
+    def _named(self, name: str | None, digest: Digest) -> str:
+        if name:
+            tag(self.store, name, digest)
+        return name or ""
+
+    def plan(
+        self,
+        pipeline: PipelineLike,
+        *,
+        model: RefLike | None = None,
+        data: RefLike | None = None,
+        set: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        require_inputs: bool = True,
+    ) -> Plan:
+        """What `run` would run, every default filled.
+
+        Raises:
+            SpecError: it cannot work; carries every fault.
+            NotFoundError: there is no such recipe or file.
+        """
+        from modelpress.pipeline.validate import validate
+
+        given = {name: str(ref) for name, ref in (("model", model), ("data", data)) if ref is not None}
+        spec = load_pipeline(pipeline)
+        return validate(spec, self.catalogue, given, set, seed=seed, require_inputs=require_inputs)
+
+    def run(
+        self,
+        pipeline: PipelineLike,
+        *,
+        model: RefLike | None = None,
+        data: RefLike | None = None,
+        set: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+    ) -> Run:
+        """Submit a pipeline: a recipe's name, a file, or plain data of the same shape; `Run.wait` drives it.
+
+        ``model`` and ``data`` are what push returned, tags or digests. ``set`` are the pipeline's parameters.
+
+        Raises:
+            SpecError, NotFoundError: as `plan`; or nothing has the name of an input.
+            InputError: an input is of another kind than the steps that read it take.
+        """
+        plan = self.plan(pipeline, model=model, data=data, set=set, seed=seed)
+        return Run(self, self.engine.submit(plan, self._inputs(plan)))
+
+    def _inputs(self, plan: Plan) -> dict[str, Digest]:
+        """Digests of the plan's inputs, of the kinds that its steps read."""
+        from modelpress.pipeline.validate import input_kinds
+
+        digests: dict[str, Digest] = {}
+        for name, kinds in input_kinds(plan, self.catalogue).items():
+            digest = resolve(self.store, plan.inputs[name])
+            kind = get_manifest(self.store, digest).kind
+            if kind not in kinds:
+                wanted = " or ".join(sorted(kinds))
+                raise InputError(f"inputs.{name}: '{plan.inputs[name]}' is a {kind}; the steps read a {wanted}")
+            digests[name] = digest
+        return digests
+
+    def runs(self) -> list[Run]:
+        """Every run of this home, the newest first."""
+        return [Run(self, state.run_id) for state in self.engine.runs()]
+
+    def get(self, run: str) -> Run:
+        """A run by its id, the beginning of one, or ``last``.
+
+        Raises:
+            NotFoundError: there is none, or several ids begin so.
+        """
+        return Run(self, self._run_id(run))
+
+    def artifact(self, ref: RefLike) -> Ref:
+        """What a tag, a digest or the beginning of one stands for, or an output of a run: ``last.model``, ``<run>.package``.
+
+        Raises:
+            NotFoundError: nothing; offers the nearest.
+        """
+        text = str(ref)
+        run_id, dot, output = text.partition(".")
+        if dot and (run_id == LAST or RUN_ID.fullmatch(run_id)):
+            return self.get(run_id).outputs[output]
+        digest = resolve(self.store, text)
+        return ref_of(self.store, digest, "" if text.startswith("sha256:") else text)
+
+    def artifacts(self, kind: Kind | None = None) -> list[TaggedArtifact]:
+        """Everything that has a name."""
+        return [a for a in list_artifacts(self.store) if kind is None or a.manifest.kind is kind]
+
+    def pull(self, ref: RefLike, to: str | Path, format: str | None = None) -> Path:
+        """Write an artifact to ``to``; see `Ref.save`."""
+        return self.artifact(ref).save(to, format)
+
+    def follow(self, run: str, progress: bool = True) -> None:
+        """Drive the home until ``run`` is final; see `Run.wait`."""
+        shown = display(self.engine.get(run)) if progress else SilentDisplay()
+        with shown:
+            self.engine.drive(run, shown.on_event)
+
+    def facts(self, run: str) -> Facts:
+        """Everything that the report of ``run`` tells."""
+        from modelpress.report.facts import gather
+
+        return gather(self.engine.get(self._run_id(run)), self.store, self.catalogue)
+
+    def write_report(self, run: str, path: Path) -> Path:
+        """Write the report of ``run`` to ``path``; return it."""
+        from modelpress.client.export import save_file
+        from modelpress.report.page import render
+
+        return save_file(render(self.facts(run)).encode(), path)
+
+    def _run_id(self, text: str) -> str:
+        if text != LAST:
+            return self.engine.get(text).run_id
+        newest = self.engine.runs()
+        if not newest:
+            raise NotFoundError("there is no last run: none was submitted in this home")
+        return newest[0].run_id
+
+    def close(self) -> None:
+        """End the worker's process; it ends by itself when this process does."""
+        self.engine.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def check_name(name: str | None) -> None:
+    """Refuse a name that can be no tag before anything is written.
+
+    Raises:
+        InputError: it can be none.
+    """
+    if name:
+        check_tag(name)

@@ -1,0 +1,107 @@
+"""A run as a program holds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from modelpress.artifacts.digest import Digest
+from modelpress.client.refs import Ref, ref_of
+from modelpress.engine.state import RunState, RunStatus
+from modelpress.errors import NotFoundError, nearest
+from modelpress.report.evidence import verdict
+
+if TYPE_CHECKING:
+    from modelpress.client.client import Client
+    from modelpress.report.evidence import Candidate
+
+
+class Outputs(dict[str, Ref]):
+    """A run's outputs by name; says why one is not there."""
+
+    def __init__(self, run: RunState, refs: dict[str, Ref]) -> None:
+        super().__init__(refs)
+        self._run = run
+
+    def __missing__(self, name: str) -> Ref:
+        planned = self._run.plan.outputs
+        if name in planned:
+            why = f" ({verdict(self._run)})" if self._run.status.final else ": wait() for it"
+            raise NotFoundError(f"run {self._run.run_id} is {self._run.status} and has no output '{name}'{why}")
+        raise NotFoundError(f"run {self._run.run_id} has no output '{name}': {nearest(name, planned)}")
+
+
+class Run:
+    """A pipeline that was submitted. Everything but ``id`` is read anew each time."""
+
+    def __init__(self, client: Client, run_id: str) -> None:
+        self._client = client
+        self.id = run_id
+
+    @property
+    def state(self) -> RunState:
+        """The whole record: plan, inputs, steps, provenance."""
+        return self._client.engine.get(self.id)
+
+    @property
+    def status(self) -> RunStatus:
+        return self.state.status
+
+    @property
+    def succeeded(self) -> bool:
+        return self.status is RunStatus.SUCCEEDED
+
+    @property
+    def verdict(self) -> str:
+        """A sentence: what came out, or why nothing did."""
+        return verdict(self.state)
+
+    @property
+    def outputs(self) -> Outputs:
+        """What there is of the pipeline's outputs, by name. A refused run has them, a failed one those it reached."""
+        state = self.state
+        return Outputs(state, {n: ref_of(self._client.store, Digest(d)) for n, d in state.outputs.items()})
+
+    @property
+    def metrics(self) -> dict[str, dict[str, float]]:
+        """By step and name."""
+        return {name: dict(step.metrics) for name, step in self.state.steps.items()}
+
+    def candidates(self) -> tuple[Candidate, ...]:
+        """What was measured, side by side: the original, this pipeline's result, plain baselines."""
+        return self._client.facts(self.id).candidates
+
+    def wait(self, progress: bool = True) -> Run:
+        """Drive the run (and what else is unfinished in this home) until it ends; return it.
+
+        A run that failed, or that a gate refused, does not raise: look at ``status`` and ``verdict``. ``progress``
+        shows steps, metrics and time left on standard error.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the run was cancelled, and ``resume`` goes on from what it finished.
+        """
+        self._client.follow(self.id, progress=progress)
+        return self
+
+    def cancel(self) -> None:
+        """Ask for the run to end; what was finished stays in the cache."""
+        self._client.engine.cancel(self.id)
+
+    def resume(self) -> Run:
+        """A new run of the same pipeline on the same inputs; finished steps are cache hits."""
+        return Run(self._client, self._client.engine.resume(self.id))
+
+    def logs(self, step: str) -> str:
+        """The log of a step."""
+        return self._client.engine.logs(self.id, step)
+
+    def report(self, path: str | Path) -> Path:
+        """Write the run's report, one HTML file that needs nothing else; return where.
+
+        Raises:
+            InputError: ``path`` cannot be written.
+        """
+        return self._client.write_report(self.id, Path(path))
+
+    def __repr__(self) -> str:
+        return f"<Run {self.id}: {self.state.plan.name}, {self.status}>"
