@@ -75,7 +75,7 @@ class _Walk:
     def _called(self, node: fx.Node) -> Value:
         leaf = self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
         call = Call(node, self.shapes, self.values, self.parameters, self.contractions, leaf)
-        rule = _rule(node, leaf)
+        rule = rule_of(node, leaf)
         if rule is not None:
             return rule(call)
         return self._freeze_inputs(node, f"no rule for {call.why}")
@@ -94,7 +94,8 @@ class _Walk:
         return None if shapes is None else constants(shapes, why)
 
 
-def _rule(node: fx.Node, leaf: nn.Module | None) -> Rule | None:
+def rule_of(node: fx.Node, leaf: nn.Module | None) -> Rule | None:
+    """The rule of a leaf's type or of an operator: its own, or the one of all that torch tags as pointwise."""
     if leaf is not None:
         found = leaf_rule(leaf)
         return found.rule if found is not None else None
