@@ -1,8 +1,9 @@
-"""A small classification set that is made, not loaded: for tests of what trains, prunes, quantizes and measures."""
+"""A small classification set that is made, not loaded, and a network for it: for tests of what trains and prunes."""
 
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
 
 from modelpress.data.dataset import Augmentations, DataDescription, Dataset, InputDescription, Split, SplitName
 
@@ -39,6 +40,29 @@ def blobs(
     description = DataDescription(
         input=InputDescription(shape=(1, SIDE, SIDE), dtype="float32"),
         class_names=tuple(f"pattern {index}" for index in range(CLASSES)),
-        augmentations=augmentations or Augmentations(),
+        augmentations=augmentations or Augmentations(crop_padding=0),
     )
     return Dataset(description, {name: draw(count) for name, count in sizes.items()})
+
+
+class BlobNet(nn.Module):
+    """A residual network for `blobs`: convolutions under batch norms, one sum that ties two of them."""
+
+    def __init__(self, width: int = 16) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(nn.Conv2d(1, width, 3, padding=1, bias=False), nn.BatchNorm2d(width), nn.ReLU())
+        self.inner = nn.Sequential(
+            nn.Conv2d(width, 2 * width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.Conv2d(2 * width, width, 3, padding=1, bias=False),
+            nn.BatchNorm2d(width),
+        )
+        self.shrink = nn.Conv2d(width, 4, 3, stride=2, padding=1)
+        self.head = nn.Linear(64, CLASSES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.stem(x)
+        x = torch.relu(x + self.inner(x))
+        y: Tensor = self.head(torch.relu(self.shrink(x)).flatten(1))
+        return y

@@ -57,7 +57,7 @@ def trained(job: LocalJob, settings: FitSettings = SETTINGS) -> nn.Module:
 
 def test_learns_and_reports_each_epoch() -> None:
     job, module = LocalJob(), network()
-    history = fit(module, DATA, CrossEntropy(), SETTINGS, job)
+    history = fit(module, blobs(), CrossEntropy(), SETTINGS, job)
     assert history.last.top1 > 80
     assert history.last.loss < history.epochs[0].loss
     done = [event for event in job.events if event[1] == int(event[1])]

@@ -48,7 +48,7 @@ def test_distillation_mixes_targets_and_teacher() -> None:
 
 def test_the_teacher_gets_no_gradient() -> None:
     student, teacher = Constant(0.0, 0.0), Constant(1.0, 0.0)
-    Distillation(teacher, temperature=2.0, alpha=0.5)(student, INPUTS, TARGETS)[0].backward()
+    Distillation(teacher, temperature=2.0, alpha=0.5)(student, INPUTS, TARGETS)[0].backward()  # type: ignore[no-untyped-call]
     assert teacher.logits.grad is None
     assert student.logits.grad is not None
 
@@ -71,7 +71,7 @@ def test_scale_penalty_adds_the_l1_norm_and_its_subgradient() -> None:
     module = Scaled()
     module.norm.weight.data = torch.tensor([2.0, -0.5, 0.0])
     loss, figures = ScalePenalty(CrossEntropy(), ("norm.weight",), 0.1)(module, INPUTS, TARGETS)
-    loss.backward()
+    loss.backward()  # type: ignore[no-untyped-call]
     assert figures["scale_l1"] == 2.5
     assert loss.item() == pytest.approx(math.log(2) + 0.25, abs=1e-6)
     assert module.norm.weight.grad is not None

@@ -14,9 +14,7 @@ from pydantic import Field
 
 class Params(MethodParams):
     temperature: float = Field(4.0, gt=0, description="Softens both distributions: logits are divided by it.")
-    alpha: float = Field(
-        0.7, ge=0, le=1, description="Share of the teacher in the loss; the targets have the rest."
-    )
+    alpha: float = Field(0.7, ge=0, le=1, description="Share of the teacher in the loss; the targets have the rest.")
     epochs: int = Field(10, ge=1, description="Epochs of training.")
     learning_rate: float = Field(0.1, gt=0, description="Peak learning rate.")
     batch_size: int = Field(128, ge=1, description="Samples per training step.")

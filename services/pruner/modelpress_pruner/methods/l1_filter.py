@@ -14,9 +14,7 @@ from pydantic import Field
 
 class Params(MethodParams):
     sparsity: float = Field(0.5, gt=0, lt=1, description="Share of each axis's channels that goes.")
-    multiple: int = Field(
-        8, ge=1, description="Channels left are a multiple of this where an axis is that wide."
-    )
+    multiple: int = Field(8, ge=1, description="Channels left are a multiple of this where an axis is that wide.")
 
 
 INFO = MethodInfo(
