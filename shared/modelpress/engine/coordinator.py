@@ -45,12 +45,13 @@ class Coordinator:
         self._undecided = {run_id for run_id, state in self.states.items() if not state.status.final}
 
     def advance(self) -> list[Event]:
-        """Fold all that is new, and write what it calls for; the new events."""
-        records = drain(self._consumer)
-        events = fold_records(records, self.states)
-        self._undecided |= {event.run_id for event in events}
-        if records or self._undecided:
+        """Fold all that is new, write what it calls for, and fold that too; the new events."""
+        events: list[Event] = []
+        while (records := drain(self._consumer)) or self._undecided:
+            news = fold_records(records, self.states)
+            self._undecided |= {event.run_id for event in news}
             self._decide(records)
+            events += news
         return events
 
     def send(self, *events: Event) -> None:
@@ -75,7 +76,7 @@ class Coordinator:
 
     def _decide(self, records: list[Record]) -> None:
         now_s = time.time()
-        decisions = [decide(self.states[run_id], now_s) for run_id in sorted(self._undecided) if run_id in self.states]
+        decisions = [decide(state, now_s) for run_id, state in self.states.items() if run_id in self._undecided]
         commands = [command_message(command) for decision in decisions for command in decision.commands]
         events = [event_message(event) for decision in decisions for event in decision.events]
         self._consumer.commit(after(records), [*commands, *events])

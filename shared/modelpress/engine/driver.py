@@ -77,7 +77,7 @@ class Engine:
         return submitted.run_id
 
     def drive(self, run_id: str, on_event: OnEvent | None = None) -> RunState:
-        """Drive every unfinished run of the home, oldest first, until ``run_id`` is final; its state.
+        """Drive every unfinished run of the home until ``run_id`` is final; its state. Runs take turns.
 
         ``on_event`` gets every event of every run as it comes, progress and log lines too. Ctrl-C cancels ``run_id``
         and passes; the other runs stay as they are. Killed, the next call goes on from what is finished.
