@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from modelpress.data.dataset import Dataset, SplitName
+from modelpress.training.layout import channels_last
 
 BATCH_SIZE = 500
 
@@ -28,8 +29,3 @@ def top1(module: nn.Module, data: Dataset, split: SplitName) -> float:
 
 def _hits(module: nn.Module, inputs: Tensor, targets: Tensor) -> int:
     return int((module(channels_last(inputs)).argmax(dim=1) == targets).sum())
-
-
-def channels_last(inputs: Tensor) -> Tensor:
-    """4-d inputs [b, c, h, w] in the memory format that CPU convolutions are fastest in; others as they are."""
-    return inputs.contiguous(memory_format=torch.channels_last) if inputs.ndim == 4 else inputs

@@ -19,7 +19,8 @@ from torch import Tensor, nn
 from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError, ModelFormatError, StepError
 from modelpress.training import checkpoint
-from modelpress.training.evaluate import channels_last, top1
+from modelpress.training.evaluate import top1
+from modelpress.training.layout import channels_last, lay_out
 from modelpress.training.objectives import Objective
 from modelpress.training.schedules import one_cycle
 from modelpress.worker.job import Job
@@ -78,11 +79,11 @@ def fit(module: nn.Module, data: Dataset, objective: Objective, settings: FitSet
     if steps == 0:
         count = len(data.split("train"))
         raise InputError(f"batch_size: {settings.batch_size} is more than the train split's {count} samples")
-    module.to(memory_format=torch.channels_last)
+    lay_out(module, torch.channels_last)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(job.seed)
         epochs = _Run(module, data, objective, settings, job, steps).epochs()
-    module.to(memory_format=torch.contiguous_format)
+    lay_out(module, torch.contiguous_format)
     module.eval()
     return History(epochs)
 

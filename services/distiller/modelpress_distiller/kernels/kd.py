@@ -8,7 +8,7 @@ import torch
 from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError
 from modelpress.graph.model import Model
-from modelpress.training.evaluate import channels_last
+from modelpress.training.layout import channels_last, lay_out
 from modelpress.training.loop import FitSettings, fit
 from modelpress.training.objectives import Distillation
 from modelpress.worker.job import Job
@@ -35,7 +35,9 @@ def run(*, student: Model, teacher: Model, data: Dataset, params: Params, job: J
 
 def _frozen(module: nn.Module) -> nn.Module:
     """A copy for answering only: eval mode, no gradients, in the memory format of the training loop."""
-    return copy.deepcopy(module).eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    teacher = copy.deepcopy(module).eval().requires_grad_(False)
+    lay_out(teacher, torch.channels_last)
+    return teacher
 
 
 def _check_classes(student: Model, teacher: Model, data: Dataset) -> None:
