@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -132,7 +133,7 @@ def _layers(manifest: Manifest) -> None:
 def _facts(manifest: Manifest) -> None:
     facts = manifest.config.get("facts") or {}
     if facts:
-        output.table(["fact", "value"], [[name, value] for name, value in facts.items()])
+        output.table(["fact", "value"], [[name, json.dumps(value)] for name, value in facts.items()])
 
 
 def _makings(made: Sequence[Making]) -> None:

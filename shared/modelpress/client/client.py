@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +180,7 @@ class Client:
         return Run(self, self._run_id(run))
 
     def artifact(self, ref: RefLike) -> Ref:
-        """What a tag, a digest or the beginning of one stands for, or an output of a run: ``last.model``, ``<run>.package``.
+        """What a tag, a digest or the beginning of one stands for, or an output of a run: ``last.model``.
 
         Raises:
             NotFoundError: nothing; offers the nearest.
@@ -193,8 +193,18 @@ class Client:
         return ref_of(self.store, digest, "" if text.startswith("sha256:") else text)
 
     def artifacts(self, kind: Kind | None = None) -> list[TaggedArtifact]:
-        """Everything that has a name."""
-        return [a for a in list_artifacts(self.store) if kind is None or a.manifest.kind is kind]
+        """Everything that has a name, and the models and packages that runs put out (as ``RUN.OUTPUT``)."""
+        found = [*list_artifacts(self.store), *self._run_outputs()]
+        return [a for a in found if kind is None or a.manifest.kind is kind]
+
+    def _run_outputs(self) -> Iterator[TaggedArtifact]:
+        for state in self.engine.runs():
+            for name, digest in state.outputs.items():
+                if self.store.blobs.size(Digest(digest)) is None:
+                    continue
+                manifest = get_manifest(self.store, Digest(digest))
+                if manifest.kind in (Kind.MODEL, Kind.PACKAGE):
+                    yield TaggedArtifact(f"{state.run_id}.{name}", Digest(digest), manifest)
 
     def pull(self, ref: RefLike, to: str | Path, format: str | None = None) -> Path:
         """Write an artifact to ``to``; see `Ref.save`."""

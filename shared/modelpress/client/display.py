@@ -168,7 +168,7 @@ def steps_table(run: RunState, rows: list[Line], now_s: float) -> RenderableType
 
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "left", "left", "right"):
-        table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")  # type: ignore[arg-type]
+        table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
     table.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
     for line in rows:
         mark, style = MARKS[line.status]

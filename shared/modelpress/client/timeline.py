@@ -97,9 +97,9 @@ def _progress_text(word: Progress) -> str:
 
 
 def metrics_text(metrics: Mapping[str, float], most: int = 3) -> str:
-    """The first few metrics in a line; those of the reference are left out."""
-    return ", ".join(_metric_texts({k: v for k, v in metrics.items() if not k.startswith("reference_")})[:most])
+    """The most telling metrics in a line."""
+    return ", ".join(_metric_texts({name: metrics[name] for name in fmt.telling(metrics, most)}))
 
 
 def _metric_texts(metrics: Mapping[str, float]) -> list[str]:
-    return [f"{name.replace('_', ' ')} {fmt.plain(value)}" for name, value in metrics.items()]
+    return [f"{name.replace('_', ' ')} {fmt.metric(name, value)}" for name, value in metrics.items()]

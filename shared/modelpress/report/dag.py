@@ -26,14 +26,14 @@ MARKS: Mapping[StepStatus, str] = {
 }
 
 
-def draw(run: RunState, headlines: Mapping[str, Sequence[str]]) -> Markup:
-    """The DAG of ``run``; ``headlines`` are at most two short lines of metrics by step id."""
+def draw(run: RunState, headlines: Mapping[str, Sequence[str]], names: Mapping[str, str]) -> Markup:
+    """The DAG of ``run``; ``headlines`` are at most two short lines a step, ``names`` what the inputs are called."""
     plan = run.plan
     layout = arrange(graph(plan), main_chain(plan))
     picture = _Picture(layout)
     edges = [picture.edge(source, target) for target, sources in graph(plan).items() for source in sources]
     nodes = [picture.step(plan, run.steps.get(s.id) or StepState(id=s.id), headlines.get(s.id, ())) for s in plan.steps]
-    inputs = [picture.source(name, plan.inputs[name]) for name in plan.inputs if f"inputs.{name}" in layout.places]
+    inputs = [picture.source(name, names[name]) for name in plan.inputs if f"inputs.{name}" in layout.places]
     width, height = picture.extent()
     statuses = ", ".join(f"{s.id} {run.steps[s.id].status}" for s in plan.steps if s.id in run.steps)
     svg = el(

@@ -18,14 +18,21 @@ from modelpress.report.evidence import Candidate, candidates, lineage
 class Facts:
     """A run with the manifests of what it read and made, the descriptions of its methods, and its candidates.
 
-    ``missing`` are digests whose artifacts are no longer in the store, or corrupt.
+    ``names`` are tags by the digest that they stand for; ``missing`` are digests whose artifacts are no longer in the
+    store, or corrupt.
     """
 
     run: RunState
     manifests: Mapping[str, Manifest] = field(default_factory=dict)
     methods: Mapping[str, MethodInfo] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
+    names: Mapping[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
+
+    def input_name(self, name: str) -> str:
+        """What an input is called: the reference that the run was given, or the tag of its digest."""
+        reference = self.run.plan.inputs[name]
+        return self.names.get(reference, reference) if reference.startswith("sha256:") else reference
 
     def meaning(self, method: str, metric: str) -> str:
         """Unit and meaning of a metric, as its method describes it; empty for a method that is not installed."""
@@ -44,7 +51,8 @@ def gather(run: RunState, store: Store, catalogue: Catalogue) -> Facts:
             missing.append(digest)
     methods = {step.uses: catalogue[step.uses] for step in run.plan.steps if step.uses in catalogue}
     measured = tuple(_with_sizes(run, manifests, c) for c in candidates(run))
-    return Facts(run, manifests, methods, measured, tuple(missing))
+    names = {str(store.tags.get(name)): name for name in store.tags.names()}
+    return Facts(run, manifests, methods, measured, names, tuple(missing))
 
 
 def _digests(run: RunState) -> Iterator[str]:

@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 MISSING = "–"
+
+HEADLINES = (
+    "top1",
+    "size_ratio",
+    "top1_drop_points",
+    "latency_ratio_b64",
+    "latency_ratio_b1",
+    "top1_validation",
+    "size_bytes",
+    "parameters",
+    "layers_quantized",
+    "agreement",
+    "loss",
+)
+"""Metrics that tell most about a step, in the order in which they are shown."""
 
 
 def size(n_bytes: float | None) -> str:
@@ -41,22 +58,31 @@ def significant(value: float, digits: int = 3) -> str:
     return f"{value:,.{decimals}f}"
 
 
-def metric(value: float, meaning: str = "") -> str:
-    """A metric with the unit that its description starts with (``"percent: validation accuracy"``)."""
-    unit = meaning.partition(":")[0].strip().lower()
-    known = {"percent": percent, "bytes": size, "ms": latency, "milliseconds": latency, "ratio": ratio, "count": count}
-    if unit in known:
-        return known[unit](value)
-    if unit == "seconds":
-        return duration(value)
-    if unit == "points":
-        return f"{value:.2f} points"
-    return plain(value)
+def metric(name: str, value: float, meaning: str = "") -> str:
+    """A metric with its unit, told by its name, else by the start of its ``meaning``."""
+    if "latency_ms" in name:
+        return latency(value)
+    for mark, show in (("size_bytes", size), ("_ratio", ratio), ("parameters", count), ("macs", count)):
+        if mark in name:
+            return show(value)
+    if name.endswith("_points"):
+        return f"{value:.2f}"
+    in_percent = re.match(r"(reference_)?top\d", name) or meaning.startswith(("percent", "per cent"))
+    return percent(value) if in_percent else plain(value)
+
+
+def telling(names: Iterable[str], most: int) -> list[str]:
+    """At most ``most`` of a step's metric names, the most telling first; those of a reference are left out."""
+    own = [name for name in names if not name.startswith("reference_")]
+    known = [name for name in HEADLINES if name in own]
+    return [*known, *(name for name in own if name not in known)][:most]
 
 
 def plain(value: float) -> str:
     """A metric of unknown unit: integers whole, others at four significant figures."""
-    return f"{value:,.0f}" if float(value).is_integer() else significant(value, 4)
+    if float(value).is_integer():
+        return f"{value:,.0f}"
+    return f"{value:.1e}" if 0 < abs(value) < 1e-4 else significant(value, 4)
 
 
 def compact(value: float) -> str:

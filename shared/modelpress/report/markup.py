@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from typing import Final
 
@@ -38,7 +39,7 @@ def el(tag: str, *children: object, **attributes: object) -> Markup:
     return Markup(f"<{tag}{head}>{body}</{tag}>")
 
 
-def table(head: list[object], rows: list[list[object]], class_: str | None = None) -> Markup:
+def table(head: Sequence[object], rows: Sequence[Sequence[object]], class_: str | None = None) -> Markup:
     """A table in a box that scrolls sideways on a narrow screen. Cells that are ``td`` or ``th`` markup stay so."""
     top = el("tr", *(_cell(c, "th") for c in head))
     body = [el("tr", *(_cell(c, "td") for c in row)) for row in rows]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from importlib.resources import files
+from typing import Any
 
 from modelpress import __version__
 from modelpress.engine.state import RunState, StepState
@@ -13,12 +15,6 @@ from modelpress.report.evidence import verdict
 from modelpress.report.facts import Facts
 from modelpress.report.markup import Markup, el, join, table
 from modelpress.report.repeat import commands, pipeline_yaml
-
-HEADLINES = (
-    "top1", "size_ratio", "top1_drop_points", "latency_ratio_b64", "latency_ratio_b1",
-    "parameters", "size_bytes", "layers_quantized", "loss",
-)  # fmt: skip
-"""Metrics that the picture shows, the most telling first."""
 
 
 def render(facts: Facts) -> str:
@@ -50,9 +46,10 @@ def _header(run: RunState) -> Markup:
 
 def _body(facts: Facts) -> list[Markup]:
     headlines = {step.id: headline(facts, step) for step in facts.run.plan.steps}
+    inputs = {name: facts.input_name(name) for name in facts.run.plan.inputs}
     parts = [
         ("Before and after", _SIDE_BY_SIDE, sections.comparison(facts)),
-        ("The pipeline", _data_note(facts.run), el("div", dag.draw(facts.run, headlines), class_="card")),
+        ("The pipeline", _data_note(facts), el("div", dag.draw(facts.run, headlines, inputs), class_="card")),
         ("Accuracy against cost", "Up and to the left is better; costs on a logarithmic axis.", sections.plots(facts)),
         ("Layer by layer", _LAYERS, sections.layer_table(facts)),
         ("Steps", "", el("div", *(_step(facts, step) for step in facts.run.plan.steps), class_="card")),
@@ -71,25 +68,28 @@ def _section(title: str, note: str, content: Markup) -> Markup:
     return el("section", el("h2", title), el("p", note, class_="note") if note else None, content)
 
 
-def _data_note(run: RunState) -> str:
+def _data_note(facts: Facts) -> str:
+    """Which steps read the datasets, which the picture leaves out."""
+    plan = facts.run.plan
+    drawn = dag.graph(plan)
     readers = {
-        name: [s.id for s in run.plan.steps if f"inputs.{name}" in s.inputs.values()]
-        for name in run.plan.inputs
-        if f"inputs.{name}" not in dag.graph(run.plan)
+        name: ", ".join(step.id for step in plan.steps if f"inputs.{name}" in step.inputs.values())
+        for name in plan.inputs
+        if f"inputs.{name}" not in drawn
     }
-    return " ".join(
-        f"{name} ({run.plan.inputs[name]}) is read by {', '.join(ids)}." for name, ids in readers.items() if ids
-    )
+    return " ".join(f"{name} ({_shortened(facts.input_name(name))}) is read by {ids}." for name, ids in readers.items())
+
+
+def _shortened(reference: str) -> str:
+    return fmt.short(reference) if reference.startswith("sha256:") else reference
 
 
 def headline(facts: Facts, step: PlannedStep) -> list[str]:
     """Two short lines for the picture."""
     state = facts.run.steps.get(step.id) or StepState(id=step.id)
-    names = [name for name in HEADLINES if name in state.metrics]
-    names += [name for name in state.metrics if name not in names and not name.startswith("reference_")]
     return [
-        f"{name.replace('_', ' ')} {fmt.metric(state.metrics[name], facts.meaning(step.uses, name))}"
-        for name in names[:2]
+        f"{name.replace('_', ' ')} {fmt.metric(name, state.metrics[name], facts.meaning(step.uses, name))}"
+        for name in fmt.telling(state.metrics, 2)
     ]
 
 
@@ -113,11 +113,11 @@ def _step(facts: Facts, step: PlannedStep) -> Markup:
 
 def _metrics(facts: Facts, step: PlannedStep, state: StepState) -> Markup | None:
     def cell(name: str) -> Markup:
-        value = fmt.metric(state.metrics[name], facts.meaning(step.uses, name))
+        value = fmt.metric(name, state.metrics[name], facts.meaning(step.uses, name))
         gate = step.gate.get(name)
         passed = state.gates.get(name)
         pill = el("span", f"gate {gate}", class_=f"pill {'yes' if passed else 'no'}") if gate else None
-        about = facts.meaning(step.uses, name).partition(":")[2].strip()
+        about = facts.meaning(step.uses, name)
         return join(value, pill, el("span", about, class_="delta") if about else None, separator=" ")
 
     return _facts_table("Metrics", [[el("th", name), cell(name)] for name in state.metrics])
@@ -155,20 +155,34 @@ def _repeat(facts: Facts) -> Markup:
     run = facts.run
     yaml_text = pipeline_yaml(run.plan)
     digests: list[list[object]] = [
-        [el("th", f"input {name}"), join(run.plan.inputs.get(name, ""), el("code", d), separator=" ")]
+        [el("th", f"input {name}"), join(facts.input_name(name), el("code", d, class_="delta"), separator=" ")]
         for name, d in run.inputs.items()
     ]
     digests += [[el("th", f"output {name}"), el("code", digest)] for name, digest in run.outputs.items()]
     digests += [[el("th", "seed"), run.plan.seed]]
-    surroundings: list[list[object]] = [[el("th", name), str(value)] for name, value in run.provenance.items()]
+    surroundings: list[list[object]] = [[el("th", name), value] for name, value in flat(run.provenance)]
     return el(
         "div",
-        el("pre", commands(run, str(run.provenance.get("modelpress", __version__)))),
+        el("pre", commands(run, _version(run))),
         el("details", el("summary", el("h3", f"{run.plan.name}.yaml")), el("pre", yaml_text), open="open"),
         el("div", _facts_table("Artifacts", digests), _facts_table("Made with", surroundings), class_="two"),
         _missing(facts),
         class_="card",
     )
+
+
+def _version(run: RunState) -> str:
+    versions = run.provenance.get("versions")
+    return str(versions.get("modelpress", __version__)) if isinstance(versions, dict) else __version__
+
+
+def flat(record: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """A nested mapping as rows: ``versions torch``, ``2.14.1``."""
+    for name, value in record.items():
+        if isinstance(value, Mapping):
+            yield from flat(value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", str(value)
 
 
 def _missing(facts: Facts) -> Markup | None:

@@ -146,7 +146,7 @@ def _linear_axis(values: Sequence[float]) -> tuple[Scale, list[float]]:
     """Position of a percentage, and three to six round ticks."""
     low, high = min(values), max(values)
     pad = max(0.25, 0.25 * (high - low))
-    low, high = low - pad, high + pad
+    low, high = max(0.0, low - pad), min(100.0 + 0.1 * pad, high + pad)
     step = next(s for s in (0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50) if (high - low) / s <= 6)
     ticks = [round(k * step, 6) for k in range(math.ceil(low / step), math.floor(high / step) + 1)]
     span = HEIGHT - TOP - BOTTOM

@@ -72,7 +72,8 @@ def _accuracy_floor(facts: Facts) -> float | None:
     ends = pair(facts)
     gates = [step.gate["top1_drop_points"] for step in facts.run.plan.steps if "top1_drop_points" in step.gate]
     top1 = ends[0].get("top1") if ends else None
-    return top1 - parse_condition(gates[0]).threshold if gates and top1 is not None else None
+    floor = top1 - parse_condition(gates[0]).threshold if gates and top1 is not None else -1.0
+    return floor if floor >= 0 else None
 
 
 def layer_table(facts: Facts) -> Markup | None:

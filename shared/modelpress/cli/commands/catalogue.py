@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -72,7 +73,18 @@ def _print(info: MethodInfo) -> None:
     if rows:
         output.table(["parameter", "type", "default", "about"], rows)
     if info.metrics:
-        output.table(["metric", "meaning"], [[n, meaning] for n, meaning in info.metrics.items()])
+        output.table(["metric", "meaning"], metric_rows(info))
+
+
+def metric_rows(info: MethodInfo) -> list[list[str]]:
+    """Name and meaning; a metric that there is for every batch size stands once, as ``latency_ms_b<N>``."""
+    rows: dict[str, str] = {}
+    for name, meaning in info.metrics.items():
+        rows.setdefault(
+            re.sub(r"_b\d+$", "_b<N>", name),
+            re.sub(r"\b1 samples", "N samples", re.sub(r"(_b|batch )1\b", r"\1<N>", meaning)),
+        )
+    return [[name, meaning] for name, meaning in rows.items()]
 
 
 def _kinds(port: Port) -> str:

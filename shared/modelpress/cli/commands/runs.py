@@ -46,11 +46,7 @@ def resume(run_id: options.RunId, home: options.Home = None, as_json: options.Js
 
 def follow(submitted: Run, as_json: bool) -> None:
     """Wait for a run, tell what came out, and exit with its code."""
-    try:
-        submitted.wait(progress=True)
-    except KeyboardInterrupt:
-        output.complain(f"cancelled. Go on from what is finished: modelpress resume {submitted.id}")
-        raise typer.Exit(INTERRUPTED) from None
+    wait(submitted)
     state = submitted.state
     if as_json:
         output.emit_json(as_record(state))
@@ -58,6 +54,15 @@ def follow(submitted: Run, as_json: bool) -> None:
         tables.result(submitted)
     if not submitted.succeeded:
         raise typer.Exit(1)
+
+
+def wait(submitted: Run) -> None:
+    """Drive a run to its end; Ctrl-C cancels it, says how to go on, and exits with 130."""
+    try:
+        submitted.wait(progress=True)
+    except KeyboardInterrupt:
+        output.complain(f"cancelled. Go on from what is finished: modelpress resume {submitted.id}")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def list_runs(home: options.Home = None, as_json: options.Json = False) -> None:
