@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import Tensor, fx
-
 from modelpress.constraints.affine import affine_parameters
 from modelpress.errors import DataError
+from torch import Tensor, fx
 
 ObserverName = Literal["min-max", "percentile", "mse"]
 BINS = 2048
@@ -37,7 +36,9 @@ class Histogram:
         return (edges[1:] + edges[:-1]) / 2
 
 
-def observe(graph_module: fx.GraphModule, points: Sequence[fx.Node], batches: Sequence[Tensor]) -> dict[fx.Node, Histogram]:
+def observe(
+    graph_module: fx.GraphModule, points: Sequence[fx.Node], batches: Sequence[Tensor]
+) -> dict[fx.Node, Histogram]:
     """Histogram of each of ``points`` that is a float tensor, over all ``batches`` [b, ...].
 
     Raises:

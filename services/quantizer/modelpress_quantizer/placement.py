@@ -8,11 +8,11 @@ the grids of its neighbours. To support an operator, add it to its table.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count
 
 import torch
-from torch import fx, nn
-
 from modelpress.constraints.fake_quantize import FakeQuantize
+from torch import fx, nn
 
 aten = torch.ops.aten
 
@@ -79,8 +79,9 @@ def grid_of(graph_module: fx.GraphModule, node: fx.Node) -> FakeQuantize | None:
 
 def insert_grids(graph_module: fx.GraphModule, grids: dict[fx.Node, FakeQuantize]) -> None:
     """Add a `FakeQuantize` leaf behind each node of ``grids``, for all its readers."""
-    for number, (node, grid) in enumerate(grids.items()):
-        path = f"grid_{number}"
+    free = (path for path in map("grid_{}".format, count()) if not hasattr(graph_module, path))
+    for node, grid in grids.items():
+        path = next(free)
         graph_module.add_submodule(path, grid)
         readers = list(node.users)
         with graph_module.graph.inserting_after(node):

@@ -60,10 +60,9 @@ def dequantize_of(module: nn.Module, name: str) -> tuple[Tensor, Tensor] | None:
     """The integers and scale under ``module.<name>``, or None when it is no `Dequantize`."""
     if not parametrize.is_parametrized(module, name):
         return None
-    stack = module.parametrizations[name]  # type: ignore[index]
-    if not isinstance(stack[0], Dequantize):
-        return None
-    return stack.original, stack[0].scale
+    stack: Any = module.parametrizations[name]  # type: ignore[index]
+    constraint = stack[0]
+    return (stack.original, constraint.scale) if isinstance(constraint, Dequantize) else None
 
 
 def _check(module: nn.Module, name: str, stored: Tensor, scale: Tensor) -> None:
@@ -72,6 +71,8 @@ def _check(module: nn.Module, name: str, stored: Tensor, scale: Tensor) -> None:
     if stored.dtype not in STORED_DTYPES:
         raise InputError(f"'{name}' would be stored as {stored.dtype}; it must be one of {STORED_DTYPES}")
     if stored.ndim == 0 or scale.shape != stored.shape[:1] or scale.dtype != torch.float32:
-        raise InputError(f"scale of '{name}' is {scale.dtype} {list(scale.shape)}, not float32 {list(stored.shape[:1])}")
+        raise InputError(
+            f"scale of '{name}' is {scale.dtype} {list(scale.shape)}, not float32 {list(stored.shape[:1])}"
+        )
     if not bool((scale > 0).all()) or not bool(scale.isfinite().all()):
         raise InputError(f"scale of '{name}' has entries that are not positive and finite")

@@ -58,4 +58,6 @@ class FakeQuantize(nn.Module):
 
     def extra_repr(self) -> str:
         grid = f"bits={self.bits}, signed={self.signed}"
-        return grid if self.scale.is_meta else f"{grid}, scale={float(self.scale):.6g}, zero_point={int(self.zero_point)}"
+        return (
+            grid if self.scale.is_meta else f"{grid}, scale={float(self.scale):.6g}, zero_point={int(self.zero_point)}"
+        )

@@ -2,4 +2,6 @@
 
 from modelpress.catalogue import MethodInfo
 
-METHODS: tuple[MethodInfo, ...] = ()
+from modelpress_evaluator.methods import classification
+
+METHODS: tuple[MethodInfo, ...] = (classification.INFO,)

@@ -2,4 +2,6 @@
 
 from modelpress.catalogue import MethodInfo
 
-METHODS: tuple[MethodInfo, ...] = ()
+from modelpress_hardware_profiler.methods import latency
+
+METHODS: tuple[MethodInfo, ...] = (latency.INFO,)

@@ -7,11 +7,8 @@ Shapes (o = output channels): weight [o, ...] float32    stored weight [o, ...] 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-
 from modelpress.catalogue import Form
 from modelpress.constraints.affine import INT32_MAX, bias_safe_scale, quantize_symmetric, symmetric_scale
 from modelpress.constraints.dequantize import attach_dequantize
@@ -21,6 +18,8 @@ from modelpress.errors import InputError
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.model import Model
 from modelpress.worker.job import Job
+from torch import Tensor, fx, nn
+
 from modelpress_quantizer.methods.ptq_int8 import Params
 from modelpress_quantizer.observers import calibration_batches, choose_range, observe
 from modelpress_quantizer.placement import grid_of, insert_grids, layer_calls, quantization_points
@@ -30,13 +29,14 @@ EVALUATION_BATCH = 256
 
 def run(model: Model, data: Dataset, params: Params, job: Job) -> Mapping[str, Model]:
     """Quantize ``model``; its own module is not changed."""
-    job.metric("top1_validation_before", top1(model.module, data))
+    checked = checked_rows(data, params.check_rows)
+    job.metric("top1_validation_before", top1(model.module, checked))
     job.progress("calibrate", 0, 1)
     inputs = calibration_batches(data.batches("calibration", params.batch_size))
     quantized = quantize(model, inputs, params)
     job.progress("calibrate", 1, 1)
     job.metric("layers_quantized", quantized.facts["quantized"]["layers"])
-    job.metric("top1_validation", top1(quantized.module, data))
+    job.metric("top1_validation", top1(quantized.module, checked))
     return {"model": quantized}
 
 
@@ -91,12 +91,16 @@ def _shared_scale(sources: list[FakeQuantize | None]) -> Tensor | None:
     return first.scale if first is not None and len(scales) == 1 and None not in sources else None
 
 
+def checked_rows(data: Dataset, rows: int) -> tuple[Tensor, Tensor]:
+    """The first ``rows`` of the validation split: inputs [rows, ...] float32, targets [rows] int64."""
+    split = data.split("validation")
+    return data.prepare(split.inputs[:rows]), split.targets[:rows]
+
+
 @torch.no_grad()
-def top1(module: fx.GraphModule, data: Dataset) -> float:
-    """Per cent of the validation split that ``module`` classifies right."""
+def top1(module: fx.GraphModule, checked: tuple[Tensor, Tensor]) -> float:
+    """Per cent of the rows that ``module`` classifies right."""
     module.eval()
-    right = total = 0
-    for inputs, targets in data.batches("validation", EVALUATION_BATCH):
-        right += int((module(inputs).argmax(1) == targets).sum())
-        total += len(targets)
-    return 100.0 * right / total
+    inputs, targets = checked
+    logits = torch.cat([module(batch) for batch in torch.split(inputs, EVALUATION_BATCH)])
+    return 100.0 * int((logits.argmax(1) == targets).sum()) / len(targets)

@@ -1,4 +1,4 @@
-"""The graph as a package wants it: batch norms folded, operators that runtimes have kernels for, quantizers as ONNX ops.
+"""The graph as a package wants it: batch norms folded, operators that runtimes have kernels for, grids as ONNX's own.
 
 Everything here keeps the outputs: equal up to rounding, and equal integers for quantized models.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -33,6 +34,7 @@ def lower(model: Model) -> fx.GraphModule:
     """
     shapes = value_shapes(model)
     lowered = copy.deepcopy(fold_batch_norm(model).module).eval()
+    drop_identity_pools(lowered, shapes)
     pool_globally(lowered, shapes)
     drop_saturated_activations(lowered)
     for path, leaf in list(lowered.named_modules()):
@@ -42,6 +44,15 @@ def lower(model: Model) -> fx.GraphModule:
             _lower_parametrizations(leaf)
     lowered.recompile()
     return lowered
+
+
+def drop_identity_pools(graph_module: fx.GraphModule, shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Remove adaptive pooling to the size that the images have (VGG's, at its own input size)."""
+    graph = graph_module.graph
+    for node in graph.find_nodes(op="call_function", target=aten.adaptive_avg_pool2d.default):
+        if list(shapes[node.args[0].name][2:]) == list(node.args[1]):
+            node.replace_all_uses_with(node.args[0])
+            graph.erase_node(node)
 
 
 def pool_globally(graph_module: fx.GraphModule, shapes: Mapping[str, tuple[int, ...]]) -> None:
@@ -67,7 +78,8 @@ def _averages_images(node: fx.Node, shapes: Mapping[str, tuple[int, ...]]) -> bo
         return True if list(node.args[1]) == [1, 1] else None  # type: ignore[arg-type]
     if node.target is not aten.mean.dim or "dtype" in node.kwargs:
         return None
-    if sorted(axis % 4 for axis in node.args[1]) != [2, 3]:  # type: ignore[union-attr]
+    axes: Any = node.args[1]
+    if sorted(axis % 4 for axis in axes) != [2, 3]:
         return None
     return bool(node.args[2]) if len(node.args) > 2 else bool(node.kwargs.get("keepdim", False))
 
@@ -95,8 +107,9 @@ def clamp_bounds(node: fx.Node) -> tuple[float, float] | None:
     if node.target is aten.relu6.default:
         return 0.0, 6.0
     if node.target is aten.hardtanh.default:
-        low, high = (*node.args[1:3], *(-1.0, 1.0)[len(node.args[1:3]) :])
-        return float(low), float(high)  # type: ignore[arg-type]
+        bounds: tuple[Any, ...] = node.args[1:]
+        low, high = bounds if len(bounds) == 2 else (-1.0, 1.0)
+        return float(low), float(high)
     return None
 
 

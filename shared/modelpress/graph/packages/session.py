@@ -15,12 +15,21 @@ from modelpress.errors import InputError
 
 Array = NDArray[Any]
 
+DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+
 
 class Session:
-    """A package, ready to run on the CPU."""
+    """A package, ready to run on the CPU with ``threads`` threads.
+
+    Threads stop spinning when a call returns, so that two sessions that take turns do not disturb each other.
+
+    Raises:
+        InputError: a format that ONNX Runtime does not run, or bytes that it refuses.
+    """
 
     def __init__(self, package: Package, threads: int, optimized_path: Path | None = None) -> None:
         import onnxruntime as ort
+        from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NotImplemented
 
         if package.format != "onnx":
             raise InputError(f"a package of format '{package.format}' cannot be run here; 'onnx' can")
@@ -29,19 +38,42 @@ class Session:
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.log_severity_level = 3
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         if optimized_path is not None:
             options.optimized_model_filepath = str(optimized_path)
-        self._session = ort.InferenceSession(package.data, options, providers=["CPUExecutionProvider"])
-        self._inputs = [value.name for value in self._session.get_inputs()]
+        try:
+            self._session = ort.InferenceSession(package.data, options, providers=["CPUExecutionProvider"])
+        except (Fail, InvalidGraph, InvalidProtobuf, NotImplemented) as e:
+            raise InputError(f"ONNX Runtime cannot load the package: {e}") from e
+        self._inputs = self._session.get_inputs()
+        self._names = [value.name for value in self._inputs]
 
     def __call__(self, *inputs: Array) -> list[Array]:
         """All outputs for ``inputs``, each [b, ...]."""
-        outputs: list[Array] = self._session.run(None, dict(zip(self._inputs, inputs, strict=True)))
+        outputs: list[Array] = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
         return outputs
 
     def predict(self, inputs: Array) -> Array:
-        """The first output for the first input: logits [b, classes] of a classifier."""
+        """The first output for the one input: logits [b, classes] of a classifier."""
         return self(np.ascontiguousarray(inputs))[0]
+
+    def examples(self, batch: int, seed: int = 0) -> list[Array]:
+        """Random inputs [batch, ...] of the right types: normal for floats, zeros and ones for integers."""
+        generator = np.random.default_rng(seed)
+        made: list[Array] = []
+        for value in self._inputs:
+            shape = [n if isinstance(n, int) else batch for n in value.shape]
+            dtype = DTYPES[value.type]
+            drawn = generator.standard_normal(shape) if dtype is np.float32 else generator.integers(0, 2, shape)
+            made.append(drawn.astype(dtype))
+        return made
+
+
+def runtime_version() -> str:
+    """Name and version of the runtime, for reports."""
+    import onnxruntime as ort
+
+    return f"ONNX Runtime {ort.__version__}, CPU"
 
 
 def runtime_operators(package: Package) -> Counter[str]:

@@ -1,0 +1,114 @@
+"""Timing in rounds: every side is called some times in each round, in turn, so that drift meets all of them alike."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Call = Callable[[], object]
+Floats = NDArray[np.float64]
+
+WARM_UP_CALLS = 5
+WARM_UP_S = 1.0
+TURN_S = 0.01
+"""A side's turn lasts about as long, many calls when they are short..."""
+TRIPLE_S = 0.1
+"""...and is three calls up to this length together, so that one disturbed call does not make the round."""
+MIN_ROUNDS = 7
+RESAMPLES = 1000
+NOISY = 0.1
+"""A spread beyond which a measurement should be repeated on a quieter machine."""
+
+
+@dataclass(frozen=True)
+class Timing:
+    """``calls_ms`` [rounds * calls] of one side, and ``rounds_ms`` [rounds], the median of each round's calls."""
+
+    calls_ms: Floats
+    rounds_ms: Floats
+
+    @property
+    def median_ms(self) -> float:
+        return float(np.median(self.rounds_ms))
+
+    @property
+    def noise(self) -> float:
+        """Interquartile range of the rounds over their median."""
+        low, high = np.percentile(self.rounds_ms, [25, 75])
+        return float(high - low) / self.median_ms
+
+    def percentile_ms(self, share: float) -> float:
+        """Of single calls; ``share`` in per cent."""
+        return float(np.percentile(self.calls_ms, share))
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """Median of ratios within rounds and the 95 % interval of that median."""
+
+    median: float
+    low: float
+    high: float
+
+
+def take_turns(sides: Mapping[str, Call], seconds: float) -> dict[str, Timing]:
+    """Time every side for about ``seconds`` in all, at least `MIN_ROUNDS` rounds; their order turns each round."""
+    calls = {name: _calls_a_turn(call) for name, call in sides.items()}
+    samples: dict[str, list[Floats]] = {name: [] for name in sides}
+    names = list(sides)
+    stop = time.perf_counter() + seconds
+    with _no_garbage_collection():
+        while len(samples[names[0]]) < MIN_ROUNDS or time.perf_counter() < stop:
+            for name in names:
+                samples[name].append(_turn(sides[name], calls[name]))
+            names.append(names.pop(0))
+    return {
+        name: Timing(np.concatenate(turns), np.array([np.median(turn) for turn in turns]))
+        for name, turns in samples.items()
+    }
+
+
+def ratio(reference: Timing, other: Timing, seed: int = 0) -> Ratio:
+    """How many times ``reference`` takes as long as ``other``, round by round; the interval is a bootstrap's."""
+    by_round = reference.rounds_ms / other.rounds_ms
+    generator = np.random.default_rng(seed)
+    drawn = generator.choice(by_round, size=(RESAMPLES, len(by_round)))
+    low, high = np.percentile(np.median(drawn, axis=1), [2.5, 97.5])
+    return Ratio(float(np.median(by_round)), float(low), float(high))
+
+
+def _calls_a_turn(call: Call) -> int:
+    """Warm up, then see how many calls fill a turn."""
+    warm = time.perf_counter() + WARM_UP_S
+    times = [_turn(call, 1)]
+    while len(times) < 2 * WARM_UP_CALLS and time.perf_counter() < warm:
+        times.append(_turn(call, 1))
+    call_s = float(np.median(times[len(times) // 2 :])) / 1e3
+    return max(1, round(TURN_S / call_s), min(3, round(TRIPLE_S / call_s)))
+
+
+def _turn(call: Call, calls: int) -> Floats:
+    times = np.empty(calls)
+    for i in range(calls):
+        start = time.perf_counter_ns()
+        call()
+        times[i] = (time.perf_counter_ns() - start) / 1e6
+    return times
+
+
+@contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    was_enabled = gc.isenabled()
+    gc.collect()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
