@@ -29,7 +29,7 @@ class Condition:
 
     def holds(self, value: float) -> bool:
         """Whether ``value`` passes. NaN never does: a metric that could not be computed opens no gate."""
-        return not math.isnan(value) and _COMPARE[self.operator](value, self.threshold)
+        return _COMPARE[self.operator](value, self.threshold)
 
     def __str__(self) -> str:
         return f"{self.operator} {self.threshold:g}" if self._short() else f"{self.operator} {self.threshold!r}"

@@ -71,7 +71,7 @@ class Resolver:
             self._fault(path, f"{shown(reference)} is no reference", "expected 'inputs.<name>' or '<step>.<output>'")
         elif head == INPUTS:
             return self._known(name, self.declared, path, "the pipeline has no input")
-        elif head in self.done and head != own_id:
+        elif head in self.done:
             info = self.done[head].info
             return info is None or self._known(name, info.outputs, path, f"step '{head}' has no output")
         elif head == own_id:

@@ -139,7 +139,7 @@ def _read_step(reader: _Reader, value: Any, index: int) -> StepSpec:
     path = f"steps[{index}]"
     fields = reader.mapping(value, path, required=True)
     reader.keys(fields, _STEP_KEYS, path)
-    if not fields:
+    if not isinstance(value, Mapping):
         return StepSpec(index)
     return StepSpec(
         index,

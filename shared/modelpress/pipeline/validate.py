@@ -15,7 +15,7 @@ from modelpress.errors import InputError, SpecError, Violation, nearest
 from modelpress.pipeline.gates import parse_condition
 from modelpress.pipeline.parameters import apply_parameters
 from modelpress.pipeline.plan import Plan, PlannedStep
-from modelpress.pipeline.resolve import INPUT_KINDS, Resolver
+from modelpress.pipeline.resolve import Resolver
 from modelpress.pipeline.spec import INPUTS, PipelineSpec, StepSpec, shown, spec_of
 
 
@@ -165,7 +165,7 @@ def _check_inputs(resolver: Resolver, faults: list[Violation]) -> None:
         faults.append(Violation(f"inputs.{name}", f"is missing, and {readers} would read it", f"declare '{name}' here"))
     readers_of = [(step.info, step.inputs) for step in resolver.done.values() if step.info]
     for name, kinds in _kinds_read(resolver.declared, readers_of).items():
-        if not kinds and name not in INPUT_KINDS:
+        if not kinds:
             faults.append(Violation(f"inputs.{name}", "is read as different kinds of artifact", "make it two inputs"))
 
 

@@ -60,7 +60,13 @@ REPORT = {"report": Kind.REPORT}
 CATALOGUE = Catalogue(
     (
         MethodInfo("pruner/network-slimming", SlimParams, RUN, "Slim.", metrics={"top1": "percent"}, trains=True),
-        MethodInfo("pruner/l1-filter", SlimParams, RUN, "Filters.", inputs={"model": MODEL}),
+        MethodInfo(
+            "pruner/l1-filter",
+            SlimParams,
+            RUN,
+            "Filters.",
+            inputs={"model": MODEL, "data": Port(Kind.DATASET, optional=True)},
+        ),
         MethodInfo("pruner/magnitude", NoParams, RUN, "Mask.", inputs={"model": MODEL}, produces=CONSTRAINED),
         MethodInfo(
             "distiller/kd",

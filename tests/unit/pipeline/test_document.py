@@ -65,6 +65,7 @@ def _bomb() -> str:
             "expand",
         ),
         ("a: &a [*a]", "aliases expand"),
+        ("\n".join(["a0: &a0 [1]", *(f"a{n}: &a{n} [*a{n - 1}]" for n in range(1, 100))]), "32 levels"),
         ("[" * 100_000, "nests deeper"),
         ("a: [1", "line 1"),
         ("a: !!python/object/apply:os.getcwd []", "python/object"),

@@ -58,6 +58,11 @@ def test_a_parameter_that_nothing_uses() -> None:
     assert "no step uses it" in faults_of(pipeline(SLIM, parameters={"a": {"default": 1}}))["parameters.a"].message
 
 
+def test_a_mark_under_a_key_that_means_nothing_is_one_fault() -> None:
+    slim = SLIM | {"whit": {"sparsity": "${a}"}}
+    assert list(faults_of(pipeline(slim, parameters={"a": {"default": 1}}))) == ["steps[0].whit"]
+
+
 def test_a_wrong_value_is_told_where_it_is_used() -> None:
     fault = faults_of(_with_parameter(default=0.5), settings={"share": 3})["steps[0].with.sparsity"]
     assert "less than 1, got 3" in fault.message

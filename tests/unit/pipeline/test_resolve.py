@@ -26,6 +26,12 @@ def test_an_optional_port_whose_default_is_of_another_kind_stays_empty() -> None
     assert plan.step("speed").inputs == {"package": "pack.package"}
 
 
+def test_an_optional_port_is_filled_where_its_default_is_there() -> None:
+    filters = step("filters", "pruner/l1-filter")
+    assert plan_of(filters).steps[0].inputs == {"model": "inputs.model", "data": "inputs.data"}
+    assert plan_of(filters, inputs={"model": "m"}).steps[0].inputs == {"model": "inputs.model"}
+
+
 def test_packaging_a_model_does_not_supersede_it() -> None:
     plan = plan_of(SLIM, PACK, step("again", "quantizer/package"))
     assert plan.step("again").inputs["model"] == "slim.model"
@@ -152,9 +158,22 @@ class TestOneFaultDoesNotLookLikeTwo:
         rest = (PACK, step("check", "evaluator/classification"))
         assert list(faults_of(pipeline(SLIM, typo, *rest, outputs={"x": "int8.anything"}))) == ["steps[1].uses"]
 
+    @pytest.mark.parametrize("between", [step("float", "quantizer/to-float"), {"uses": "pruner/l1-filter"}])
+    def test_what_stands_below_it(self, between: dict[str, object]) -> None:
+        """What the step in the middle would have given is unknown, so the student's form is not judged."""
+        between |= {"inputs": {"model": "inputs.model"}}
+        faults = faults_of(pipeline(INT8, between, step("recover", "distiller/kd")))
+        assert list(faults) in (["steps[1].uses"], ["steps[1].id"])
+
     def test_a_faulty_reference_in_the_middle(self) -> None:
         recover = step("recover", "distiller/kd", inputs={"student": "slm.model"})
         assert list(faults_of(pipeline(SLIM, recover, INT8, PACK))) == ["steps[1].inputs.student"]
+        again = step("again", "distiller/kd")
+        assert list(faults_of(pipeline(INT8, recover, again))) == ["steps[1].inputs.student"]
+
+    def test_a_second_step_of_one_name_that_reads_the_first(self) -> None:
+        again = SLIM | {"inputs": {"model": "slim.model"}}
+        assert list(faults_of(pipeline(SLIM, again))) == ["steps[1].id"]
 
     def test_a_step_without_id(self) -> None:
         assert list(faults_of(pipeline(SLIM, {"uses": "quantizer/ptq-int8"}, PACK))) == ["steps[1].id"]

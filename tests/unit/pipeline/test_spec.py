@@ -83,6 +83,10 @@ def test_faults_of_a_step(change: dict[str, Any], path: str, message: str) -> No
     assert message in _faults(pipeline(SLIM | change))[path].message
 
 
+def test_an_empty_step_lacks_its_id_and_method() -> None:
+    assert set(_faults(pipeline({}))) == {"steps[0].id", "steps[0].uses"}
+
+
 @pytest.mark.parametrize("raw", [None, 3, "text", [1]])
 def test_what_is_no_mapping(raw: Any) -> None:
     assert "must be a mapping" in _faults(raw)["document"].message or raw is None

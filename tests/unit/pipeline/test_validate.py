@@ -66,6 +66,12 @@ def test_faults_of_syntax_structure_and_meaning_are_shown_together() -> None:
     ]
 
 
+def test_what_the_file_lacks_has_no_line() -> None:
+    with pytest.raises(SpecError) as caught:
+        validate(parse_pipeline(EXAMPLE.replace("kind: Pipeline\n", "")), CATALOGUE)
+    assert [(f.path, f.line) for f in caught.value.violations] == [("kind", 0)]
+
+
 class TestParameters:
     @pytest.mark.parametrize(
         ("params", "path", "message", "suggestion"),
