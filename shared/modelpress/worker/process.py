@@ -16,6 +16,8 @@ from modelpress.errors import StepError
 from modelpress.worker.protocol import Reply, StepRequest, parse_reply, to_line
 
 _CHUNK_BYTES = 65536
+_DETERMINISTIC = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
+"""The order of a set of strings must not differ from process to process; cuBLAS needs a fixed workspace."""
 _EXIT_S = 5.0
 """How long a child that closed its pipe may take to end."""
 
@@ -41,8 +43,7 @@ class ChildProcess:
         self._replies: deque[Reply] = deque()
         # -P: a file in the user's folder must not stand in for a module of the same name.
         command = [sys.executable, "-P", "-m", "modelpress.worker.child", "--warm", *warm]
-        # Fixed hashing: the order of a set of strings must not differ from process to process.
-        environment = os.environ | {"OMP_NUM_THREADS": str(threads), "PYTHONHASHSEED": "0"}
+        environment = os.environ | _DETERMINISTIC | {"OMP_NUM_THREADS": str(threads)}
         with open(log_path, "wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, bufsize=0

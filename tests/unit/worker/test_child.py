@@ -1,0 +1,103 @@
+"""What runs inside the child, called in this process."""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+import torch
+from modelpress.artifacts.memory import MemoryStore
+from modelpress.errors import DataError, StepError, StoreFullError
+from modelpress.worker.child import describe, make_deterministic
+from modelpress.worker.child_job import ChildJob, SlotCheckpoints
+from modelpress.worker.protocol import Log, Progress, Reply
+
+
+def job(told: list[Reply]) -> ChildJob:
+    store = MemoryStore()
+    return ChildJob(told.append, SlotCheckpoints(store.slots, "0" * 64), {"top1"}, seed=3, threads=2)
+
+
+def test_the_first_and_the_last_progress_of_a_stage_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelpress.worker.child_job.time.monotonic", lambda: 100.0)
+    told: list[Reply] = []
+    here = job(told)
+    for done in range(101):
+        here.progress("batches", done, 100, loss=0.5)
+    here.progress("check", 0, 1)
+    assert [(p.stage, p.done) for p in told if isinstance(p, Progress)] == [
+        ("batches", 0.0),
+        ("batches", 100.0),
+        ("check", 0.0),
+    ]
+
+
+def test_slow_progress_is_told_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    times = iter(range(100, 200))
+    monkeypatch.setattr("modelpress.worker.child_job.time.monotonic", lambda: float(next(times)))
+    told: list[Reply] = []
+    here = job(told)
+    for done in range(5):
+        here.progress("epochs", done, 10)
+    assert len(told) == 5
+
+
+def test_a_log_line_goes_to_the_log_and_to_the_parent(capfd: pytest.CaptureFixture[str]) -> None:
+    told: list[Reply] = []
+    job(told).log("a line")
+    assert told == [Log(text="a line")]
+    assert capfd.readouterr().err == "a line\n"
+
+
+def test_only_described_metrics_are_taken() -> None:
+    here = job([])
+    here.metric("top1", torch.tensor(90.5).item())
+    assert here.metrics == {"top1": 90.5}
+    with pytest.raises(StepError, match="'topl' that its description lacks; did you mean 'top1'"):
+        here.metric("topl", 1.0)
+
+
+def test_checkpoints_are_kept_in_the_steps_slot() -> None:
+    here = job([])
+    assert here.checkpoints.load() is None
+    here.checkpoints.save(b"half")
+    assert here.checkpoints.load() == b"half"
+
+
+@pytest.mark.parametrize(
+    ("error", "fault", "message"),
+    [
+        (DataError("labels out of range"), "input", "labels out of range"),
+        (StoreFullError("no space"), "store-full", "no space"),
+        (OSError(errno.ENOSPC, "No space left on device"), "store-full", "no space is left"),
+        (OSError(errno.EACCES, "Permission denied"), "kernel", "PermissionError: [Errno 13]"),
+        (StepError("later", retryable=True), "retryable", "later"),
+        (StepError("never"), "input", "never"),
+        (ZeroDivisionError("division by zero"), "kernel", "ZeroDivisionError: division by zero"),
+    ],
+)
+def test_errors_are_told_by_their_kind(error: Exception, fault: str, message: str) -> None:
+    told = describe(error)
+    assert told.fault == fault
+    assert message in told.message
+
+
+@pytest.fixture
+def _torch_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
+    yield
+    torch.use_deterministic_algorithms(False)
+
+
+@pytest.mark.usefixtures("_torch_as_before")
+def test_equal_seeds_give_equal_draws() -> None:
+    def draws(seed: int) -> tuple[float, float, float]:
+        make_deterministic(seed, threads=torch.get_num_threads())
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    assert draws(5) == draws(5)
+    assert all(a != b for a, b in zip(draws(5), draws(6), strict=True))
+    assert torch.are_deterministic_algorithms_enabled()
