@@ -1,4 +1,10 @@
-"""Axes: which parameter dimensions of a model move together, and removing indices of them everywhere at once."""
+"""Axes: which parameter dimensions of a model move together, and removing indices of them everywhere at once.
+
+    axes = analyse(model)
+    scores = {name: weight.abs() for name, weight in model.module.named_parameters()}
+    keep = {a.name: keep_best(group_scores(axes, a, scores), keep_count(a.size, 0.5, 8)) for a in axes.prunable()}
+    smaller = remove(model, axes, keep)
+"""
 
 from modelpress.graph.axes.analysis import analyse
 from modelpress.graph.axes.axis import Axes, Axis, Slice

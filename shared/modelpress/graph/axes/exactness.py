@@ -6,6 +6,7 @@ not suffice: the values themselves must be zero. This follows through the graph 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -29,7 +30,7 @@ def mark_contractions(module: fx.GraphModule, values: Mapping[fx.Node, Value], f
     """Mark the axes inexact that a contraction runs over, unless one of its factors is zero where they are."""
     flow = ZeroFlow(module, values)
     for contraction in found:
-        zeros = frozenset().union(*(flow.zeros[source] for source in contraction.sources))
+        zeros = NOWHERE.union(*(flow.zeros[source] for source in contraction.sources))
         for dim in contraction.dims:
             for atom in atoms(dim):
                 if atom not in zeros:
@@ -48,9 +49,16 @@ class ZeroFlow:
 
     def atoms(self, node: fx.Node) -> Zeros:
         """Every atom of the dimensions of a node's value."""
+        return frozenset(self._counted(node))
+
+    def repeated(self, node: fx.Node) -> Zeros:
+        """The atoms that occur there more than once."""
+        return frozenset(atom for atom, count in self._counted(node).items() if count > 1)
+
+    def _counted(self, node: fx.Node) -> Counter[Atom]:
         value = self.values.get(node) or []
         dims = [dim for part in value for dim in part] if isinstance(value, tuple) else value
-        return frozenset(atom for dim in dims for atom in atoms(dim))
+        return Counter(atom for dim in dims for atom in atoms(dim))
 
     def _of(self, node: fx.Node) -> Zeros:
         if node.op == "get_attr":
@@ -86,8 +94,17 @@ def passes(node: fx.Node, flow: ZeroFlow) -> Zeros:
 
 
 def any_factor(node: fx.Node, flow: ZeroFlow) -> Zeros:
-    """A product is zero where one of its factors is."""
-    return frozenset().union(*(flow.zeros[source] for source in node.all_input_nodes))
+    """A product is zero where one of its factors is; along an atom that it has twice, only where all are."""
+    zeros = [flow.zeros[source] for source in node.all_input_nodes]
+    return NOWHERE.union(*zeros) - (flow.repeated(node) - zeros[0].intersection(*zeros))
+
+
+def matrix_product(node: fx.Node, flow: ZeroFlow) -> Zeros:
+    """As `any_factor`, but what is summed over says nothing about another dimension along the same atom."""
+    left, right = node.all_input_nodes[0], node.all_input_nodes[-1]
+    value = flow.values[left]
+    summed = frozenset(atoms(value[-1])) if isinstance(value, list) else NOWHERE
+    return any_factor(node, flow) - (summed - (flow.zeros[left] & flow.zeros[right]))
 
 
 def every_term(node: fx.Node, flow: ZeroFlow) -> Zeros:
@@ -138,9 +155,10 @@ _KEEP_ZERO = (
 FOLLOW: Mapping[Any, Follow] = {
     **dict.fromkeys(MOVEMENT, passes),
     **dict.fromkeys(_KEEP_ZERO, passes),
-    **dict.fromkeys((aten.mul.Tensor, aten.matmul.default, aten.bmm.default, aten.linear.default), any_factor),
+    **dict.fromkeys((aten.matmul.default, aten.bmm.default), matrix_product),
     **dict.fromkeys((aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar), every_term),
     **dict.fromkeys((aten.maximum.default, aten.minimum.default), every_term),
+    aten.mul.Tensor: any_factor,
     aten.div.Tensor: numerator,
     aten.cat.default: every_part,
     aten.clamp.default: within("min", "max"),

@@ -7,11 +7,10 @@ from functools import cache
 
 import torch
 import torchvision
-from torch import Tensor, nn
-from torchvision.models import vgg
-
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
+from torch import Tensor, nn
+from torchvision.models import vgg
 
 
 def mlp() -> nn.Module:
@@ -98,6 +97,7 @@ class Attention(nn.Module):
         self.embed = nn.Linear(5, 16)
         self.position = nn.Parameter(torch.randn(1, 6, 16))
         self.norm = nn.LayerNorm(16)
+        self.scale = nn.Parameter(torch.tensor(0.5))
         self.query = nn.Linear(16, 16)
         self.key_value = nn.Linear(16, 32)
         self.out = nn.Linear(16, 16)
@@ -109,7 +109,7 @@ class Attention(nn.Module):
         y = self.norm(x)
         key, value = self.key_value(y).chunk(2, -1)
         query, key, value = (t.view(batch, length, 4, 4).transpose(1, 2) for t in (self.query(y), key, value))
-        weights = (query @ key.transpose(-1, -2) * 0.5).softmax(-1)
+        weights = (query @ key.transpose(-1, -2) * self.scale).softmax(-1)
         x = x + self.out((weights @ value).transpose(1, 2).flatten(2))
         logits: Tensor = self.head(x.mean(1))
         return logits

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from modelpress.graph.axes import analyse, keep_count, remove
 from torch import Tensor, nn
 
-from modelpress.graph.axes import analyse, keep_count, remove
 from tests.unit.graph.axes.nets import lifted
 from tests.unit.graph.axes.oracle import difference, silenced
 
@@ -26,12 +26,12 @@ class Between(nn.Module):
 
 
 def halved(x: Tensor) -> Tensor:
-    first, second, third = x.split([2, 6, 4], 1)
+    first, second, third = torch.split(x, [2, 6, 4], 1)
     return torch.cat([third, second * 2, first], 1)
 
 
 def attended(x: Tensor) -> Tensor:
-    x = x.unflatten(1, (3, 4))
+    x = torch.unflatten(x, 1, (3, 4))
     return (x @ x.transpose(1, 2) @ x).flatten(1)
 
 
@@ -41,17 +41,17 @@ MOVES: dict[str, tuple[Callable[[Tensor], Tensor], int, dict[str, int]]] = {
     "slice of all": (lambda x: x[:, :12], 12, {"": 12}),
     "every other": (lambda x: x[:, ::2], 6, {}),
     "chunk": (lambda x: torch.cat(x.chunk(3, 1)[1:], 1), 8, {".0": 4, ".1": 4, ".2": 4}),
-    "split": (lambda x: x.split(5, 1)[1], 5, {".0": 5, ".1": 5, ".2": 2}),
+    "split": (lambda x: torch.split(x, 5, 1)[1], 5, {".0": 5, ".1": 5, ".2": 2}),
     "split with sizes": (halved, 12, {".0": 2, ".1": 6, ".2": 4}),
     "unflatten, permute, flatten": (
-        lambda x: x.unflatten(1, (3, 4)).permute(0, 2, 1).flatten(1),
+        lambda x: torch.unflatten(x, 1, (3, 4)).permute(0, 2, 1).flatten(1),
         12,
         {".0": 3, ".1": 4},
     ),
     "view, transpose, reshape": (lambda x: x.view(-1, 2, 6).transpose(1, 2).reshape(-1, 12), 12, {".0": 2, ".1": 6}),
     "inferred size": (lambda x: x.view(x.shape[0], -1, 4).flatten(1), 12, {".0": 3, ".1": 4}),
     "computed size": (lambda x: x.reshape(x.shape[0] * 3, 4), 4, {".1": 4}),
-    "select": (lambda x: x.unflatten(1, (3, 4))[:, 1], 4, {".1": 4}),
+    "select": (lambda x: torch.unflatten(x, 1, (3, 4))[:, 1], 4, {".1": 4}),
     "unsqueeze, expand": (lambda x: x.unsqueeze(2).expand(-1, -1, 5).flatten(1), 60, {"": 12, "after.in.1": 5}),
     "expand in front": (lambda x: x.expand(7, -1, -1).mean(0), 12, {"": 12}),
     "unsqueeze, squeeze": (lambda x: x.unsqueeze(1).squeeze(1), 12, {"": 12}),
