@@ -1,5 +1,7 @@
 """Axes: which parameter dimensions of a model move together, and removing indices of them everywhere at once.
 
+In use:
+
     axes = analyse(model)
     scores = {name: weight.abs() for name, weight in model.module.named_parameters()}
     keep = {a.name: keep_best(group_scores(axes, a, scores), keep_count(a.size, 0.5, 8)) for a in axes.prunable()}
