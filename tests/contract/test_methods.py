@@ -12,10 +12,13 @@ from typing import Any
 
 import pytest
 from modelpress.catalogue import DATA, GROUP, MODEL, Kind, MethodInfo, MethodParams, Port, load_catalogue
+from modelpress.pipeline.spec import parse_pipeline
 from modelpress.pipeline.validate import validate
 from modelpress.recipes import Recipe, list_recipes
 from modelpress.testing import methods
 from pydantic import ConfigDict, Field
+
+from tests.unit.pipeline.fakes import EXAMPLE
 
 CATALOGUE = load_catalogue()
 
@@ -30,6 +33,10 @@ def test_method(info: MethodInfo, check: Callable[[MethodInfo], None]) -> None:
 def test_recipe_is_valid_with_its_defaults(recipe: Recipe) -> None:
     plan = validate(recipe.spec, CATALOGUE, dict.fromkeys(recipe.spec.inputs, "given"))
     assert len(plan.steps) == len(recipe.spec.steps)
+
+
+def test_the_designs_example_is_valid_on_the_registered_methods() -> None:
+    assert [step.id for step in validate(parse_pipeline(EXAMPLE), CATALOGUE).steps][-1] == "check"
 
 
 def test_services_register_methods_of_their_own_name_once() -> None:
