@@ -156,10 +156,11 @@ class Lifter:
         return self.new[value]
 
     def _leaf(self, node: fx.Node, leaf: Leaf) -> str | None:
-        """Path of the leaf for this call, made if it is new; None where its weights are not the model's own."""
+        """Path of the leaf for this call, made if it is new; None where it has none of the model's own."""
         bound = _bound(node)
         sources = {name: bound[argument] for name, argument in leaf.weights.items()}
-        if any(isinstance(v, fx.Node) and v.op != "get_attr" for v in sources.values()):
+        owned = [v for v in sources.values() if v is not None]
+        if not owned or any(v.op != "get_attr" for v in owned):
             return None
         tensors = {k: None if v is None else _fetch(self.source, str(v.target)) for k, v in sources.items()}
         data = node.args[0] if leaf.input == "input" else node.args[1]
@@ -167,7 +168,7 @@ class Lifter:
             module = leaf.build({**bound, **{leaf.weights[k]: t for k, t in tensors.items()}}, _rank(data))
         if module is None:
             return None
-        owner = next(str(v.target) for v in sources.values() if v is not None)
+        owner = str(owned[0].target)
         key = (type(module), repr(module), tuple(None if v is None else str(v.target) for v in sources.values()))
         if key not in self.made:
             self._fill(module, tensors, owner)

@@ -120,7 +120,8 @@ def _fits(value: Any, kind: Any) -> bool:
 
 
 _SCALARS: Mapping[str, Callable[[Any], bool]] = {
-    "TensorType": lambda v: isinstance(v, fx.Node),
+    # torch takes a number where a tensor is asked for: `x * 0.5` exports as mul.Tensor(x, 0.5).
+    "TensorType": lambda v: isinstance(v, fx.Node | int | float) and not isinstance(v, bool),
     "IntType": lambda v: _is_int(v) or isinstance(v, fx.Node),
     "SymIntType": lambda v: _is_int(v) or isinstance(v, fx.Node),
     "NumberType": lambda v: isinstance(v, bool | int | float | fx.Node),

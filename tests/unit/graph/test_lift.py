@@ -200,3 +200,25 @@ class HidesCode(nn.Module):
 def test_a_submodule_that_hides_an_attribute_is_named() -> None:
     with pytest.raises(ExportError, match="rename submodules"):
         export(HidesCode(), torch.randn(3, 6))
+
+
+class Arithmetic(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = (self.layer(x) * 0.5 + 1) / 3 - 2
+        return y
+
+
+def test_arithmetic_with_numbers() -> None:
+    net = Arithmetic()
+    loaded = again(export(net, torch.randn(3, 6)))
+    x = torch.randn(4, 6)
+    assert torch.equal(loaded.module(x), net(x))
+
+
+def test_a_norm_without_weights_is_named() -> None:
+    with pytest.raises(ExportError, match=r"layer_norm"):
+        export(nn.LayerNorm(6, elementwise_affine=False), torch.randn(3, 6))

@@ -56,7 +56,7 @@ def _check_flat(model: onnx.ModelProto) -> None:
     graphs = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
     for node in model.graph.node:
         if any(a.type in graphs for a in node.attribute):
-            raise StepError(f"the exported file has a {node.op_type} with an inner graph, which packages do not take")
+            raise StepError(f"the exported file has an inner graph in {node.op_type}, which packages do not take")
 
 
 def _unlabel(model: onnx.ModelProto) -> None:
