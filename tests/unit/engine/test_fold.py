@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import math
 
-from modelpress.engine.events import Event, RunCancelled, StepCommand
+from modelpress.engine.events import Event, RunCancelled, StepCommand, StepIssued
 from modelpress.engine.fold import MAX_ATTEMPTS, apply, decide, is_current
 from modelpress.engine.state import RunStatus, StepStatus
 
@@ -164,3 +164,19 @@ def test_a_plan_that_waits_for_itself_fails_at_once() -> None:
     assert state.status is RunStatus.FAILED
     assert "the steps a, b wait for each other" in state.error
     assert commands == []
+
+
+def test_an_attempt_is_not_issued_while_another_is_out() -> None:
+    state, _ = settled(submitted(CHAIN), started("a"))
+    assert apply(state, StepIssued(run_id=RUN, at_s=3.0, step_id="a", attempt=2)) == state
+
+
+def test_only_a_result_can_be_invalidated() -> None:
+    state, _ = settled(submitted(CHAIN), started("a"))
+    assert apply(state, invalidated("a")) == state
+
+
+def test_the_command_of_a_superseded_attempt_is_not_current() -> None:
+    state, (old, new) = settled(submitted(CHAIN), started("a"), interrupted("a"))
+    assert not is_current(state, old)
+    assert is_current(state, new)
