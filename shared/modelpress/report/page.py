@@ -59,7 +59,8 @@ def _body(facts: Facts) -> list[Markup]:
 
 
 _SIDE_BY_SIDE = (
-    "Files as written and read back; latencies measured in turn on one machine. Changes are against the original."
+    "Files as written and read back; a latency is the median of a call, both sides measured in turn on one machine. "
+    "Changes are against the original."
 )
 _LAYERS = "Weights as stored in the model; biases and scales are not counted in the bytes."
 

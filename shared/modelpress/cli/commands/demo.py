@@ -126,7 +126,7 @@ def trained_weights(cache: Path, dataset: Dataset, scale: Scale, threads: int) -
     if path.exists():
         output.say(f"the shipped weights are absent; using those trained before ({path})")
         return path.read_bytes()
-    output.say(f"the shipped weights are absent; training them for {epochs} epochs (once, kept in {cache})")
+    output.say(f"the shipped weights are absent; training them, epochs: {epochs} (once, kept in {cache})")
     data, _ = train(dataset, TellingJob(threads=threads), epochs)
     save_file(data, path)
     return data

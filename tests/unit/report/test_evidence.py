@@ -1,0 +1,84 @@
+"""What a run shows, recognised by methods and ports."""
+
+from __future__ import annotations
+
+from modelpress.engine.state import RunState, RunStatus, StepState, StepStatus
+from modelpress.report.evidence import Role, candidates, verdict
+from modelpress.report.facts import model_digest
+
+from tests.unit.report.samples import PIPELINE, digest, facts, plan, run_state
+
+
+def with_step(run: RunState, step_id: str, **changes: object) -> RunState:
+    steps = {**run.steps, step_id: run.steps[step_id].model_copy(update=changes)}
+    return run.model_copy(update={"steps": steps})
+
+
+def test_original_result_and_baseline() -> None:
+    found = candidates(run_state())
+    assert [(c.role, c.label, c.source) for c in found] == [
+        (Role.ORIGINAL, "original", "dense-pack.package"),
+        (Role.RESULT, "this pipeline", "pack.package"),
+        (Role.BASELINE, "plain ptq-int8", "plain-pack.package"),
+    ]
+
+
+def test_figures_of_the_reference_lose_their_prefix() -> None:
+    original, result, _ = candidates(run_state())
+    assert (original.get("top1"), result.get("top1")) == (92.61, 92.35)
+    assert (original.get("latency_ms_b64"), result.get("latency_ms_b64")) == (9.3, 1.9)
+    assert result.batches == [1, 64]
+
+
+def test_steps_are_known_by_method_not_by_id() -> None:
+    renamed = [{**s, "id": "judge" if s["id"] == "check" else s["id"]} for s in PIPELINE["steps"]]
+    run = run_state(plan(steps=renamed))
+    moved = run.steps["judge"].model_copy(update={"metrics": {"top1": 90.0, "reference_top1": 91.0}})
+    found = candidates(run.model_copy(update={"steps": {**run.steps, "judge": moved}}))
+    assert [c.get("top1") for c in found[:2]] == [91.0, 90.0]
+
+
+def test_a_run_without_measures_has_no_candidates() -> None:
+    assert candidates(run_state(plan(steps=PIPELINE["steps"][:4]))) == []
+
+
+def test_verdict_of_success() -> None:
+    assert verdict(run_state()) == (
+        "12.3× smaller, 4.90× faster at batch 64, 1.60× faster at batch 1, "
+        "top-1 92.61 % → 92.35 % (−0.26 points). All 2 gates passed."
+    )
+
+
+def test_verdict_of_a_refused_gate_names_what_was_measured() -> None:
+    gates = {"top1_drop_points": True, "size_ratio": False}
+    run = with_step(run_state(status=RunStatus.REFUSED), "check", gates=gates, status=StepStatus.REFUSED)
+    assert verdict(run).endswith("Refused: check wants size_ratio >= 10, measured 12.26.")
+
+
+def test_verdict_of_a_failure_names_step_and_error() -> None:
+    run = with_step(run_state(status=RunStatus.FAILED), "recover", status=StepStatus.FAILED, error="no memory")
+    assert verdict(run) == "The run failed. Step recover: no memory"
+
+
+def test_verdict_of_what_did_not_finish() -> None:
+    assert "cancelled" in verdict(run_state(status=RunStatus.CANCELLED))
+    assert "not finished" in verdict(run_state(status=RunStatus.RUNNING))
+
+
+def test_sizes_and_parameters_come_from_manifests() -> None:
+    found = facts()
+    result = next(c for c in found.candidates if c.role is Role.RESULT)
+    assert result.get("parameters") == 108
+    assert result.get("size_bytes") == 57_344, "a measured figure goes before the manifest's"
+    assert model_digest(found.run, result) == found.run.outputs["model"]
+
+
+def test_what_is_gone_from_the_store_is_named() -> None:
+    assert digest("slim.model") in facts().missing
+
+
+def test_a_run_of_which_nothing_started() -> None:
+    fresh = run_state(status=RunStatus.SUBMITTED)
+    fresh = fresh.model_copy(update={"steps": {name: StepState(id=name) for name in fresh.steps}, "outputs": {}})
+    assert candidates(fresh) == []
+    assert "not finished" in verdict(fresh)
