@@ -52,6 +52,33 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.005)
 
 
+def worker_of(pid: int) -> int:
+    """The process id of the worker's child that process ``pid`` started."""
+    (found,) = [int(p.name) for p in Path("/proc").iterdir() if p.name.isdigit() and _is_worker(p, parent=pid)]
+    return found
+
+
+def is_gone(pid: int) -> bool:
+    """Whether a process ended; one that nobody collects (a container without an init) counts."""
+    status = _status(Path(f"/proc/{pid}"))
+    return status is None or status[0] == "Z"
+
+
+def _is_worker(process: Path, parent: int) -> bool:
+    status = _status(process)
+    if status is None or int(status[1]) != parent:
+        return False
+    return b"modelpress.worker.child" in (process / "cmdline").read_bytes()
+
+
+def _status(process: Path) -> list[str] | None:
+    """State, parent and more of a process; None when it is gone."""
+    try:
+        return (process / "stat").read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 class Toys:
     """Plans whose steps all write to one journal."""
 

@@ -171,6 +171,14 @@ def test_a_full_disk_fails_the_run_and_a_resume_goes_on(engine: Engine, toys: To
     assert engine.get(failed.run_id) == failed
 
 
+def test_a_log_that_cannot_be_written_is_a_full_disk(engine: Engine, toys: Toys) -> None:
+    run_id = engine.submit(plan(toys.step("a", "emit")), {})
+    engine.home.log_path(run_id, "a").symlink_to("/dev/full")
+    state = engine.drive(run_id)
+    assert state.status is RunStatus.FAILED
+    assert "no space is left" in state.error
+
+
 def test_a_run_that_has_not_ended_is_resumed_by_itself(engine: Engine, toys: Toys) -> None:
     run_id = engine.submit(toys.diamond(), {})
     assert engine.resume(run_id) == run_id

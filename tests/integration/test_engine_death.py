@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from modelpress.engine.fold import MAX_ATTEMPTS
 from modelpress.engine.state import RunStatus, StepStatus
 from modelpress.pipeline.plan import Plan
 
-from tests.integration.homes import Toys, drive_apart, open_engine, plan, wait_until
+from tests.integration.homes import Toys, drive_apart, is_gone, open_engine, plan, wait_until, worker_of
 
 
 @pytest.fixture
@@ -66,25 +67,20 @@ def test_a_killed_engine_takes_its_child_along(root: Path, toys: Toys) -> None:
     run_id = submit(root, toys.diamond(a=never))
     with drive_apart(root, run_id) as process:
         wait_until(lambda: toys.executed() == ["a"], "step a runs")
-        (child,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+        child = worker_of(process.pid)
         process.send_signal(signal.SIGKILL)
-    wait_until(lambda: _is_gone(int(child)), "the child is gone")
+    wait_until(lambda: is_gone(child), "the child is gone")
 
 
-def _is_gone(pid: int) -> bool:
-    """Gone, or a zombie that nobody collects (a container without an init)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
+def _has_executed(toys: Toys, names: list[str]) -> bool:
+    return toys.executed() == names
 
 
 def test_another_process_takes_over_a_home_at_once(root: Path, toys: Toys) -> None:
     run_id = submit(root, toys.diamond(b={"wait_for": str(toys.release)}))
-    for _ in range(2):
-        begun = len(toys.executed())
+    for begun in (["a", "b"], ["a", "b", "b"]):
         with drive_apart(root, run_id) as process:
-            wait_until(lambda seen=begun: len(toys.executed()) > seen and toys.executed()[-1] == "b", "b runs")  # type: ignore[misc]
+            wait_until(partial(_has_executed, toys, begun), "step b runs")
             process.send_signal(signal.SIGKILL)
     toys.release.touch()
     with drive_apart(root, run_id) as process:
@@ -127,7 +123,7 @@ def test_a_killed_child_is_replaced_and_its_step_done_again(root: Path, toys: To
             events.append(event)
             if isinstance(event, StepProgressed) and event.step_id == "b" and not toys.release.exists():
                 toys.release.touch()
-                os.kill(_child_pid(), signal.SIGKILL)
+                os.kill(worker_of(os.getpid()), signal.SIGKILL)
 
         state = engine.drive(run_id, kill_child_of_b)
         assert state.status is RunStatus.SUCCEEDED
@@ -137,13 +133,6 @@ def test_a_killed_child_is_replaced_and_its_step_done_again(root: Path, toys: To
         assert "killed by SIGKILL" in engine.logs(run_id, "b")
     assert sorted(toys.executed()) == ["a", "b", "b", "c", "d"]
     assert undisturbed.drive(undisturbed.submit(toys.diamond(b=waiting), {})).outputs == state.outputs
-
-
-def _child_pid() -> int:
-    """The only child of this process that is a worker."""
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split()
-    (pid,) = [int(pid) for pid in children if b"modelpress.worker.child" in Path(f"/proc/{pid}/cmdline").read_bytes()]
-    return pid
 
 
 def test_training_goes_on_from_its_checkpoint(root: Path, toys: Toys, undisturbed: Engine) -> None:

@@ -87,14 +87,16 @@ class Engine:
             NotFoundError: there is no such run.
             StoreFullError: the bus has no space left; the run goes on when it is driven again.
         """
-        run_id = self.get(run_id).run_id
+        state = self.get(run_id)
+        if state.status.final:
+            return state
         tell = on_event or _ignore
         with self.home.driving():
             try:
-                return Session(self._bus, self.store, self._catalogue, self._runner, tell).until_final(run_id)
+                return Session(self._bus, self.store, self._catalogue, self._runner, tell).until_final(state.run_id)
             except KeyboardInterrupt:
                 self._runner.close()
-                self.cancel(run_id, tell)
+                self.cancel(state.run_id, tell)
                 raise
 
     def runs(self) -> tuple[RunState, ...]:

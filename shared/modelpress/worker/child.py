@@ -83,13 +83,21 @@ def _take_standard_streams() -> Channel:
 
 
 def _serve(request: StepRequest, tell: Callable[[Reply], None]) -> None:
-    with _output_to(Path(request.log_path)):
-        try:
-            reply: Reply = run_step(request, tell)
-        except Exception as e:
-            traceback.print_exc()
-            reply = describe(e)
+    try:
+        with _output_to(Path(request.log_path)):
+            reply = _attempt(request, tell)
+    except OSError as e:
+        # The log itself cannot be written.
+        reply = describe(e)
     tell(reply)
+
+
+def _attempt(request: StepRequest, tell: Callable[[Reply], None]) -> Done | Failed:
+    try:
+        return run_step(request, tell)
+    except Exception as e:
+        traceback.print_exc()
+        return describe(e)
 
 
 def run_step(request: StepRequest, tell: Callable[[Reply], None]) -> Done:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from modelpress.artifacts.digest import Digest
+from modelpress.artifacts.files import explaining_full
 from modelpress.artifacts.store import Store
 from modelpress.catalogue import Catalogue, MethodInfo
 from modelpress.engine.events import (
@@ -104,8 +105,13 @@ class StepRunner:
             child.kill()
 
     def note(self, command: StepCommand, text: str, watch: Watch) -> None:
-        """A line of our own in the step's log."""
-        with open(self._log_path(command.run_id, command.step_id), "a", encoding="utf-8") as log:
+        """A line of our own in the step's log.
+
+        Raises:
+            StoreFullError: no space is left.
+        """
+        path = self._log_path(command.run_id, command.step_id)
+        with explaining_full(path), open(path, "a", encoding="utf-8") as log:
             log.write(f"{text}\n")
         watch.tell(StepLogged(**_about(command), text=text))
 
