@@ -122,8 +122,10 @@ def test_a_killed_child_is_replaced_and_its_step_done_again(root: Path, toys: To
         def kill_child_of_b(event: Event) -> None:
             events.append(event)
             if isinstance(event, StepProgressed) and event.step_id == "b" and not toys.release.exists():
+                worker = worker_of(os.getpid())
+                os.kill(worker, signal.SIGKILL)
+                wait_until(lambda: is_gone(worker), "the child is gone")
                 toys.release.touch()
-                os.kill(worker_of(os.getpid()), signal.SIGKILL)
 
         state = engine.drive(run_id, kill_child_of_b)
         assert state.status is RunStatus.SUCCEEDED
