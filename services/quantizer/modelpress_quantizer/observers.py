@@ -96,17 +96,18 @@ def mse_range(histogram: Histogram, quant_max: int = 255) -> tuple[float, float]
     factors = torch.linspace(1.0, 0.2, SHRINKS, dtype=torch.float64)
     lows = histogram.low * (factors if histogram.low < 0 else factors[:1])
     highs = histogram.high * (factors if histogram.high > 0 else factors[:1])
-    candidates = torch.cartesian_prod(lows, highs)
-    errors = torch.stack([_grid_error(histogram, low, high, quant_max) for low, high in candidates])
-    low, high = candidates[int(errors.argmin())]
-    return float(low), float(high)
+    errors = torch.stack([_grid_errors(histogram, low, highs, quant_max) for low in lows])
+    best_low, best_high = divmod(int(errors.argmin()), len(highs))
+    return float(lows[best_low]), float(highs[best_high])
 
 
-def _grid_error(histogram: Histogram, low: Tensor, high: Tensor, quant_max: int) -> Tensor:
-    scale, zero_point = affine_parameters(low, high, 0, quant_max)
+def _grid_errors(histogram: Histogram, low: Tensor, highs: Tensor, quant_max: int) -> Tensor:
+    """Summed squared error of the grid over ``[low, high]`` for each of ``highs`` [h]; [h]."""
+    scale, zero_point = affine_parameters(low.expand_as(highs), highs, 0, quant_max)
+    scale, zero_point = scale.double()[:, None], zero_point[:, None]
     values = histogram.centers
-    rounded = ((values / scale).round() + zero_point).clamp(0, quant_max).sub(zero_point) * scale
-    return ((values - rounded) ** 2 * histogram.counts).sum()
+    rounded = ((values / scale).round_() + zero_point).clamp_(0, quant_max).sub_(zero_point).mul_(scale)
+    return rounded.sub_(values).square_() @ histogram.counts
 
 
 class _Watcher(fx.Interpreter):

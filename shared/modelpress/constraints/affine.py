@@ -6,6 +6,8 @@ import torch
 from torch import Tensor
 
 INT32_MAX = 2**31 - 1
+SMALLEST_SCALE = float(torch.finfo(torch.float32).tiny)
+"""Below it, floats lose digits and then become zero."""
 
 
 def integer_range(bits: int, signed: bool) -> tuple[int, int]:
@@ -31,7 +33,7 @@ def affine_parameters(low: Tensor, high: Tensor, quant_min: int, quant_max: int)
     """
     low, high = low.double().clamp(max=0.0), high.double().clamp(min=0.0)
     span = high - low
-    scale = torch.where(span > 0, span / (quant_max - quant_min), 1.0).float()
+    scale = torch.where(span > 0, span / (quant_max - quant_min), 1.0).clamp(min=SMALLEST_SCALE).float()
     zero_point = (quant_min - low / scale).round().clamp(quant_min, quant_max)
     return scale, zero_point.to(torch.int32)
 
@@ -46,7 +48,7 @@ def symmetric_scale(weight: Tensor, quant_max: int) -> Tensor:
         [o] float32 > 0; 1 for a channel that is zero throughout.
     """
     largest = weight.detach().abs().flatten(1).amax(dim=1).float()
-    return torch.where(largest > 0, largest / quant_max, 1.0)
+    return torch.where(largest > 0, largest / quant_max, 1.0).clamp(min=SMALLEST_SCALE)
 
 
 def bias_safe_scale(weight_scale: Tensor, bias: Tensor, input_scale: Tensor) -> Tensor:

@@ -1,4 +1,7 @@
-"""Accuracy of a package on a labelled split, run as it would be deployed, beside a reference on the same samples."""
+"""Accuracy of a package on a labelled split, run as it would be deployed, beside a reference on the same samples.
+
+Paper: none.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,6 @@ INFO = MethodInfo(
         "data": Port(Kind.DATASET),
     },
     outputs={"report": Kind.REPORT},
-    produces=frozenset(),
     metrics={
         "top1": "per cent of samples whose class is the most likely",
         "top5": "per cent of samples whose class is among the five most likely",

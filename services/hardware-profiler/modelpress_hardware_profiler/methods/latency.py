@@ -2,6 +2,8 @@
 
 Times of two programs measured minutes apart differ by what else the machine did meanwhile. So both sides take turns
 in short rounds, the ratio is taken within each round, and the median over the rounds is told with its interval.
+
+Paper: none.
 """
 
 from __future__ import annotations
@@ -50,7 +52,6 @@ INFO = MethodInfo(
         ),
     },
     outputs={"report": Kind.REPORT},
-    produces=frozenset(),
     metrics={name: meaning for batch in BATCH_SIZES for name, meaning in _metrics(batch).items()},
     pure=False,
 )  # fmt: skip

@@ -1,6 +1,8 @@
 """The deployable file of a model, stripped of names and debug records, and checked against the model on real inputs.
 
 A dense model gives fp32 ONNX, a quantized one int8 ONNX in QDQ form, which runtimes run with integer kernels.
+
+Paper: none.
 """
 
 from __future__ import annotations
@@ -28,7 +30,6 @@ INFO = MethodInfo(
         "data": Port(Kind.DATASET, doc="Its validation split is what the file is checked on."),
     },
     outputs={"package": Kind.PACKAGE},
-    produces=frozenset(),
     needs=frozenset({"data.validation"}),
     metrics={
         "size_bytes": "bytes of the file",
