@@ -220,7 +220,8 @@ class Client:
         """Everything that the report of ``run`` tells."""
         from modelpress.report.facts import gather
 
-        return gather(self.engine.get(self._run_id(run)), self.store, self.catalogue)
+        state = self.engine.get(self._run_id(run))
+        return gather(state, self.store, self.catalogue, self.engine.progress(state.run_id))
 
     def write_report(self, run: str, path: Path) -> Path:
         """Write the report of ``run`` to ``path``; return it."""

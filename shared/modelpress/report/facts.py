@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.manifest import Manifest, get_manifest
 from modelpress.artifacts.store import Store
 from modelpress.catalogue import Catalogue, Kind, MethodInfo
+from modelpress.engine.events import StepProgressed
 from modelpress.engine.state import RunState
 from modelpress.errors import NotFoundError, StoreError
 from modelpress.report.evidence import Candidate, candidates, lineage
@@ -18,8 +19,8 @@ from modelpress.report.evidence import Candidate, candidates, lineage
 class Facts:
     """A run with the manifests of what it read and made, the descriptions of its methods, and its candidates.
 
-    ``names`` are tags by the digest that they stand for; ``missing`` are digests whose artifacts are no longer in the
-    store, or corrupt.
+    ``names`` are tags by the digest that they stand for; ``progress`` is what steps said while this run computed them;
+    ``missing`` are digests whose artifacts are no longer in the store, or corrupt.
     """
 
     run: RunState
@@ -27,6 +28,7 @@ class Facts:
     methods: Mapping[str, MethodInfo] = field(default_factory=dict)
     candidates: tuple[Candidate, ...] = ()
     names: Mapping[str, str] = field(default_factory=dict)
+    progress: tuple[StepProgressed, ...] = ()
     missing: tuple[str, ...] = ()
 
     def input_name(self, name: str) -> str:
@@ -40,7 +42,7 @@ class Facts:
         return info.metrics.get(metric, "") if info else ""
 
 
-def gather(run: RunState, store: Store, catalogue: Catalogue) -> Facts:
+def gather(run: RunState, store: Store, catalogue: Catalogue, progress: Iterable[StepProgressed] = ()) -> Facts:
     """Read what the report of ``run`` needs."""
     manifests: dict[str, Manifest] = {}
     missing: list[str] = []
@@ -52,7 +54,7 @@ def gather(run: RunState, store: Store, catalogue: Catalogue) -> Facts:
     methods = {step.uses: catalogue[step.uses] for step in run.plan.steps if step.uses in catalogue}
     measured = tuple(_with_sizes(run, manifests, c) for c in candidates(run))
     names = {str(store.tags.get(name)): name for name in store.tags.names()}
-    return Facts(run, manifests, methods, measured, names, tuple(missing))
+    return Facts(run, manifests, methods, measured, names, tuple(progress), tuple(missing))
 
 
 def _digests(run: RunState) -> Iterator[str]:

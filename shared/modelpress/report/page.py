@@ -51,6 +51,7 @@ def _body(facts: Facts) -> list[Markup]:
         ("Before and after", _SIDE_BY_SIDE, sections.comparison(facts)),
         ("The pipeline", _data_note(facts), el("div", dag.draw(facts.run, headlines, inputs), class_="card")),
         ("Accuracy against cost", "Up and to the left is better; costs on a logarithmic axis.", sections.plots(facts)),
+        ("Training", "Steps that were found in the cache have no curve.", sections.training(facts)),
         ("Layer by layer", _LAYERS, sections.layer_table(facts)),
         ("Steps", "", el("div", *(_step(facts, step) for step in facts.run.plan.steps), class_="card")),
         ("Repeat it", "", _repeat(facts)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modelpress.pipeline.gates import parse_condition
 from modelpress.report import format as fmt
+from modelpress.report.curves import curves, draw
 from modelpress.report.evidence import Candidate, Role
 from modelpress.report.facts import Facts, model_digest
 from modelpress.report.figures import Figure, Measure, Row, measures, rows
@@ -74,6 +75,15 @@ def _accuracy_floor(facts: Facts) -> float | None:
     top1 = ends[0].get("top1") if ends else None
     floor = top1 - parse_condition(gates[0]).threshold if gates and top1 is not None else -1.0
     return floor if floor >= 0 else None
+
+
+def training(facts: Facts) -> Markup | None:
+    """A curve for each metric of each step that trained in this run."""
+    drawn = [
+        el("div", el("p", el("strong", c.step), f" {c.metric.replace('_', ' ')}"), draw(c), class_="card")
+        for c in curves(facts.progress)
+    ]
+    return el("div", *drawn, class_="columns narrow") if drawn else None
 
 
 def layer_table(facts: Facts) -> Markup | None:
