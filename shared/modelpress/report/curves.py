@@ -61,7 +61,7 @@ def draw(curve: Curve) -> Markup:
     ]
     line = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y in places)
     last_x, last_y = places[-1]
-    units = "epochs" if curve.stage == "train" else curve.stage
+    units = ("epoch" if total == 1 else "epochs") if curve.stage == "train" else curve.stage
     extent = f"{fmt.plain(low)} to {fmt.plain(high)} over {fmt.compact(total)} {units}"
     return el(
         "svg",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterator, Mapping
 from importlib.resources import files
 from typing import Any
@@ -155,7 +156,7 @@ def _facts_table(title: str, rows: list[list[object]]) -> Markup | None:
 
 def _repeat(facts: Facts) -> Markup:
     run = facts.run
-    yaml_text = pipeline_yaml(run.plan)
+    name, yaml_text = f"{run.plan.name}.yaml", pipeline_yaml(run.plan)
     digests: list[list[object]] = [
         [el("th", f"input {name}"), join(facts.input_name(name), el("code", d, class_="delta"), separator=" ")]
         for name, d in run.inputs.items()
@@ -166,11 +167,17 @@ def _repeat(facts: Facts) -> Markup:
     return el(
         "div",
         el("pre", commands(run, _version(run))),
-        el("details", el("summary", el("h3", f"{run.plan.name}.yaml")), el("pre", yaml_text), open="open"),
+        el("details", el("summary", el("h3", name), el("span", _download(name, yaml_text))), el("pre", yaml_text)),
         el("div", _facts_table("Artifacts", digests), _facts_table("Made with", surroundings), class_="two"),
         _missing(facts),
         class_="card",
     )
+
+
+def _download(name: str, content: str) -> Markup:
+    """A link that saves ``content``, which it carries itself."""
+    data = base64.b64encode(content.encode()).decode()
+    return el("a", "save", href=f"data:application/yaml;base64,{data}", download=name)
 
 
 def _version(run: RunState) -> str:

@@ -88,3 +88,6 @@ def test_three_faults_are_all_shown_with_their_lines(capsys: pytest.CaptureFixtu
     for fault in ("steps[0].uses (line 7)", "steps[1].with.temprature (line 11)", "steps[2].inputs.package"):
         assert fault in done.err
     assert "Traceback" not in done.err
+    as_json = run(capsys, "validate", str(file), "--json")
+    assert as_json.code == 2
+    assert {fault["line"] for fault in json.loads(as_json.out)["faults"]} >= {7, 11}

@@ -17,7 +17,9 @@ RUN = "20231114-221320-ab12"
 
 def fresh() -> RunState:
     state = run_state(status=RunStatus.RUNNING, outputs={}, ended_s=0.0)
-    return state.model_copy(update={"steps": {name: StepState(id=name, attempt=1, issued=True) for name in state.steps}})
+    return state.model_copy(
+        update={"steps": {name: StepState(id=name, attempt=1, issued=True) for name in state.steps}}
+    )
 
 
 def started(step: str, at_s: float) -> Event:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -57,7 +58,15 @@ def describe(recipe: Recipe) -> dict[str, Any]:
 
 def validate(pipeline: options.Pipeline, settings: options.Settings = None, as_json: options.Json = False) -> None:
     """Check a pipeline; every fault is shown with its path and line. Exit code 2 when there is one."""
-    made = _plan(pipeline, None, None, settings, None)
+    from modelpress.errors import SpecError
+
+    try:
+        made = _plan(pipeline, None, None, settings, None)
+    except SpecError as e:
+        if not as_json:
+            raise
+        output.emit_json({"valid": False, "faults": [dataclasses.asdict(fault) for fault in e.violations]})
+        raise typer.Exit(2) from None
     if as_json:
         output.emit_json({"valid": True, "name": made.name, "steps": [step.id for step in made.steps]})
     else:

@@ -113,6 +113,7 @@ def logs(
     run_id: options.RunId,
     step: Annotated[str | None, typer.Argument(help="A step's id; all steps when omitted.")] = None,
     home: options.Home = None,
+    as_json: options.Json = False,
 ) -> None:
     """Print the logs of a run's steps."""
     from modelpress.errors import NotFoundError, nearest
@@ -121,8 +122,11 @@ def logs(
     ids = [planned.id for planned in found.state.plan.steps]
     if step is not None and step not in ids:
         raise NotFoundError(f"run {found.id} has no step '{step}': {nearest(step, ids)}")
-    for step_id in [step] if step else ids:
-        text = found.logs(step_id)
+    texts = {step_id: found.logs(step_id) for step_id in ([step] if step else ids)}
+    if as_json:
+        output.emit_json(texts)
+        return
+    for step_id, text in texts.items():
         if text:
             output.write(f"--- {step_id}\n{text.rstrip()}\n")
 
