@@ -62,19 +62,24 @@ def demo(
 ) -> None:
     """Compress a trained network on real data, and write the evidence as a page to open."""
     scale = QUICK if quick else FULL
-    client = options.client(home)
+    with options.client(home) as client:
+        run = submit(client, scale, seed)
+        wait(run)
+        tables.comparison(run.candidates())
+        tell(run, out, quick)
+        if not run.succeeded:
+            raise typer.Exit(1)
+
+
+def submit(client: Client, scale: Scale, seed: int | None) -> Run:
+    """Push model and data as a user pushes theirs, and submit the recipe."""
     dataset = load_data(client, scale)
     net, example = load_net(client, dataset, scale)
     model = client.push_model(net, example, name=MODEL)
     data = client.push_data(dataset, name=scale.data_name)
-    output.say(f"model  {model.name}  {tables.about(model.manifest())}")
-    output.say(f"data   {data.name}  {tables.about(data.manifest())}")
-    run = client.run(RECIPE, model=model, data=data, set=scale.settings, seed=seed)
-    wait(run)
-    tables.comparison(run.candidates())
-    tell(run, out, quick)
-    if not run.succeeded:
-        raise typer.Exit(1)
+    for ref in (model, data):
+        output.say(f"pushed   {ref.name}  {tables.about(ref.manifest())}")
+    return client.run(RECIPE, model=model, data=data, set=scale.settings, seed=seed)
 
 
 def load_data(client: Client, scale: Scale) -> Dataset:

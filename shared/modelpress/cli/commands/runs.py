@@ -34,14 +34,15 @@ def run(
     as_json: options.Json = False,
 ) -> None:
     """Run a pipeline and follow it. Ctrl-C cancels; what was finished is kept for resume."""
-    client = options.client(home)
     values = options.parse_settings(settings)
-    follow(client.run(pipeline, model=model, data=data, set=values, seed=seed), as_json)
+    with options.client(home) as client:
+        follow(client.run(pipeline, model=model, data=data, set=values, seed=seed), as_json)
 
 
 def resume(run_id: options.RunId, home: options.Home = None, as_json: options.Json = False) -> None:
     """Run a pipeline again from where a run failed or was cancelled; finished steps come from the cache."""
-    follow(options.client(home).get(run_id).resume(), as_json)
+    with options.client(home) as client:
+        follow(client.get(run_id).resume(), as_json)
 
 
 def follow(submitted: Run, as_json: bool) -> None:
@@ -67,7 +68,8 @@ def wait(submitted: Run) -> None:
 
 def list_runs(home: options.Home = None, as_json: options.Json = False) -> None:
     """List the runs, newest first."""
-    states = [run.state for run in options.client(home).runs()]
+    with options.client(home) as client:
+        states = [run.state for run in client.runs()]
     if as_json:
         output.emit_json([summary(state) for state in states])
     else:
@@ -91,12 +93,13 @@ def as_record(state: RunState) -> dict[str, Any]:
 
 def get(run_id: options.RunId, home: options.Home = None, as_json: options.Json = False) -> None:
     """Show a run: verdict, steps, figures, outputs."""
-    found = options.client(home).get(run_id)
-    if as_json:
-        output.emit_json(as_record(found.state))
-    else:
-        tables.steps(found.state)
-        tables.result(found)
+    with options.client(home) as client:
+        found = client.get(run_id)
+        if as_json:
+            output.emit_json(as_record(found.state))
+        else:
+            tables.steps(found.state)
+            tables.result(found)
 
 
 def report(
@@ -105,8 +108,8 @@ def report(
     home: options.Home = None,
 ) -> None:
     """Write a run's report: one HTML file with the evidence, that needs nothing else."""
-    path = options.client(home).get(run_id).report(html)
-    output.say(f"wrote {path}")
+    with options.client(home) as client:
+        output.say(f"wrote {client.get(run_id).report(html)}")
 
 
 def logs(
@@ -118,11 +121,12 @@ def logs(
     """Print the logs of a run's steps."""
     from modelpress.errors import NotFoundError, nearest
 
-    found = options.client(home).get(run_id)
-    ids = [planned.id for planned in found.state.plan.steps]
-    if step is not None and step not in ids:
-        raise NotFoundError(f"run {found.id} has no step '{step}': {nearest(step, ids)}")
-    texts = {step_id: found.logs(step_id) for step_id in ([step] if step else ids)}
+    with options.client(home) as client:
+        found = client.get(run_id)
+        ids = [planned.id for planned in found.state.plan.steps]
+        if step is not None and step not in ids:
+            raise NotFoundError(f"run {found.id} has no step '{step}': {nearest(step, ids)}")
+        texts = {step_id: found.logs(step_id) for step_id in ([step] if step else ids)}
     if as_json:
         output.emit_json(texts)
         return
@@ -133,6 +137,7 @@ def logs(
 
 def cancel(run_id: options.RunId, home: options.Home = None) -> None:
     """Cancel a run; what was finished is kept."""
-    found = options.client(home).get(run_id)
-    found.cancel()
+    with options.client(home) as client:
+        found = client.get(run_id)
+        found.cancel()
     output.say(f"asked run {found.id} to stop; modelpress resume {found.id} goes on from what is finished")

@@ -50,9 +50,9 @@ def push_model(
     from modelpress.client.sources import load_source, parse_shape
 
     shape = parse_shape(input_shape) if input_shape else None
-    client = options.client(home)
-    net, examples = load_source(source, shape)
-    _tell_pushed(client.push_model(net, examples, name=name), as_json)
+    with options.client(home) as client:
+        net, examples = load_source(source, shape)
+        _tell_pushed(client.push_model(net, examples, name=name), as_json)
 
 
 @push.command("data")
@@ -65,7 +65,8 @@ def push_data(
     as_json: options.Json = False,
 ) -> None:
     """Import a dataset, check it, and store it."""
-    _tell_pushed(options.client(home).push_data(source, name=name), as_json)
+    with options.client(home) as client:
+        _tell_pushed(client.push_data(source, name=name), as_json)
 
 
 def _tell_pushed(ref: Ref, as_json: bool) -> None:
@@ -89,8 +90,8 @@ def pull(
     home: options.Home = None,
 ) -> None:
     """Write an artifact to a file or folder."""
-    path = options.client(home).pull(ref, to, format)
-    output.say(f"wrote {path}")
+    with options.client(home) as client:
+        output.say(f"wrote {client.pull(ref, to, format)}")
 
 
 def ls(
@@ -99,7 +100,8 @@ def ls(
     as_json: options.Json = False,
 ) -> None:
     """List what has a name in the store."""
-    found = options.client(home).artifacts(_kind(shelf))
+    with options.client(home) as client:
+        found = client.artifacts(_kind(shelf))
     if as_json:
         output.emit_json([_entry(a.name, a.digest, a.manifest) for a in found])
     else:
@@ -125,10 +127,10 @@ def show(
     """Show an artifact: form, parameters and bytes by layer, and what made it."""
     from modelpress.client.lineage import ancestry
 
-    client = options.client(home)
-    found = client.artifact(ref)
-    manifest = found.manifest()
-    made = ancestry([run.state for run in client.runs()], found.digest)
+    with options.client(home) as client:
+        found = client.artifact(ref)
+        manifest = found.manifest()
+        made = ancestry([run.state for run in client.runs()], found.digest)
     if as_json:
         layers = [layer.model_dump(mode="json") for layer in manifest.layers]
         entry = _entry(found.name, found.digest, manifest)
