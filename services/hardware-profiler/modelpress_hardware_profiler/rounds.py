@@ -1,8 +1,13 @@
-"""Timing in rounds: every side is called some times in each round, in turn, so that drift meets all of them alike."""
+"""Timing in rounds: every side is called some times in each round, in turn, so that drift meets all of them alike.
+
+A round's figure is its fastest call. What else the machine does only ever adds time, and it adds more to the longer
+of two calls, so on a busy machine medians flatter the faster side (four times, seen on two cores under load).
+"""
 
 from __future__ import annotations
 
 import gc
+import resource
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,24 +22,28 @@ Floats = NDArray[np.float64]
 WARM_UP_CALLS = 5
 WARM_UP_S = 1.0
 TURN_S = 0.01
-"""A side's turn lasts about as long, many calls when they are short..."""
-TRIPLE_S = 0.1
-"""...and is three calls up to this length together, so that one disturbed call does not make the round."""
+"""A side's turn lasts about as long when calls are short..."""
+LONG_TURN_S = 0.25
+"""...and may last as long to hold `CALLS`, so that an undisturbed one is among them."""
+CALLS = 5
 MIN_ROUNDS = 7
 RESAMPLES = 1000
 NOISY = 0.1
 """A spread beyond which a measurement should be repeated on a quieter machine."""
+DISTURBED_PER_S = 50.0
+"""Preemptions a second beyond which it should be, too: under steady load rounds are slow but spread little."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """``calls_ms`` [rounds * calls] of one side, and ``rounds_ms`` [rounds], the median of each round's calls."""
+    """``calls_ms`` [rounds * calls] of one side, and ``rounds_ms`` [rounds], the fastest of each round's calls."""
 
     calls_ms: Floats
     rounds_ms: Floats
 
     @property
     def median_ms(self) -> float:
+        """Over the rounds: the latency of an undisturbed call."""
         return float(np.median(self.rounds_ms))
 
     @property
@@ -49,6 +58,19 @@ class Timing:
 
 
 @dataclass(frozen=True)
+class Rounds:
+    """``sides`` by name, and how often a second other work took a processor from this process meanwhile."""
+
+    sides: Mapping[str, Timing]
+    preemptions_per_s: float
+
+    @property
+    def noise(self) -> float:
+        """Of the worse side."""
+        return max(side.noise for side in self.sides.values())
+
+
+@dataclass(frozen=True)
 class Ratio:
     """Median of ratios within rounds and the 95 % interval of that median."""
 
@@ -57,21 +79,20 @@ class Ratio:
     high: float
 
 
-def take_turns(sides: Mapping[str, Call], seconds: float) -> dict[str, Timing]:
+def take_turns(sides: Mapping[str, Call], seconds: float) -> Rounds:
     """Time every side for about ``seconds`` in all, at least `MIN_ROUNDS` rounds; their order turns each round."""
     calls = {name: _calls_a_turn(call) for name, call in sides.items()}
     samples: dict[str, list[Floats]] = {name: [] for name in sides}
     names = list(sides)
-    stop = time.perf_counter() + seconds
+    start, preempted = time.perf_counter(), _preemptions()
+    stop = start + seconds
     with _no_garbage_collection():
         while len(samples[names[0]]) < MIN_ROUNDS or time.perf_counter() < stop:
             for name in names:
                 samples[name].append(_turn(sides[name], calls[name]))
             names.append(names.pop(0))
-    return {
-        name: Timing(np.concatenate(turns), np.array([np.median(turn) for turn in turns]))
-        for name, turns in samples.items()
-    }
+    rate = (_preemptions() - preempted) / (time.perf_counter() - start)
+    return Rounds({name: _timing(turns) for name, turns in samples.items()}, rate)
 
 
 def ratio(reference: Timing, other: Timing, seed: int = 0) -> Ratio:
@@ -83,6 +104,14 @@ def ratio(reference: Timing, other: Timing, seed: int = 0) -> Ratio:
     return Ratio(float(np.median(by_round)), float(low), float(high))
 
 
+def _timing(turns: list[Floats]) -> Timing:
+    return Timing(np.concatenate(turns), np.array([turn.min() for turn in turns]))
+
+
+def _preemptions() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
+
+
 def _calls_a_turn(call: Call) -> int:
     """Warm up, then see how many calls fill a turn."""
     warm = time.perf_counter() + WARM_UP_S
@@ -90,7 +119,7 @@ def _calls_a_turn(call: Call) -> int:
     while len(times) < 2 * WARM_UP_CALLS and time.perf_counter() < warm:
         times.append(_turn(call, 1))
     call_s = float(np.median(times[len(times) // 2 :])) / 1e3
-    return max(1, round(TURN_S / call_s), min(3, round(TRIPLE_S / call_s)))
+    return max(1, round(TURN_S / call_s), min(CALLS, round(LONG_TURN_S / call_s)))
 
 
 def _turn(call: Call, calls: int) -> Floats:

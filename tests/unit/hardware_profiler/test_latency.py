@@ -7,11 +7,12 @@ from modelpress.graph.model import Model
 from modelpress.graph.packages.make import make_package
 from modelpress.testing.blobs import BlobNet
 from modelpress.worker.job import LocalJob
-from modelpress_hardware_profiler.kernels.latency import run
+from modelpress_hardware_profiler.kernels.latency import run, tell
 from modelpress_hardware_profiler.methods.latency import INFO, Params
 from pydantic import ValidationError
 
 QUICK = Params(batch_sizes=(1, 4), seconds=0.01, threads=1)
+ALONE = {"latency_ms", "throughput", "noise", "preemptions"}
 OF_REFERENCE = {
     "reference_latency_ms", "reference_throughput", "latency_ratio", "latency_ratio_low", "latency_ratio_high"
 }  # fmt: skip
@@ -29,7 +30,7 @@ def package() -> Package:
 def test_a_package_alone(package: Package) -> None:
     job = LocalJob()
     report = run(package=package, params=QUICK, job=job)["report"]
-    assert set(job.metrics) == {f"{name}_b{n}" for name in ("latency_ms", "throughput", "noise") for n in (1, 4)}
+    assert set(job.metrics) == {f"{name}_b{n}" for name in ALONE for n in (1, 4)}
     assert report["threads"] == 1
     assert set(report["batches"]["4"]) == {"metrics", "package"}
 
@@ -37,7 +38,7 @@ def test_a_package_alone(package: Package) -> None:
 def test_beside_a_package(package: Package) -> None:
     job = LocalJob()
     run(package=package, reference=make_package(lifted(8)), params=QUICK, job=job)
-    names = {"latency_ms", "throughput", "noise"} | OF_REFERENCE
+    names = ALONE | OF_REFERENCE
     assert set(job.metrics) == {f"{name}_b{n}" for name in names for n in (1, 4)}
     assert set(job.metrics) <= set(INFO.metrics)
 
@@ -64,3 +65,13 @@ def test_threads_are_the_steps_own_unless_told(package: Package) -> None:
 def test_a_batch_size_without_metrics_is_refused() -> None:
     with pytest.raises(ValidationError, match="batch_sizes"):
         Params.model_validate({"batch_sizes": [3]})
+
+
+@pytest.mark.parametrize(
+    ("noise", "preemptions", "warned"), [(0.02, 3.0, False), (0.5, 3.0, True), (0.02, 300.0, True)]
+)
+def test_a_busy_machine_is_told(noise: float, preemptions: float, warned: bool) -> None:
+    job = LocalJob()
+    tell({"noise_b1": noise, "preemptions_b1": preemptions}, 1, job)
+    assert bool(job.lines) is warned
+    assert job.metrics["preemptions_b1"] == preemptions

@@ -12,7 +12,7 @@ def timing(*rounds_ms: float) -> Timing:
 
 def test_sides_take_turns_and_the_order_turns_too() -> None:
     called: list[str] = []
-    timings = take_turns({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, seconds=1e-6)
+    timings = take_turns({"a": lambda: called.append("a"), "b": lambda: called.append("b")}, seconds=1e-6).sides
     assert set(timings) == {"a", "b"}
     assert len(timings["a"].rounds_ms) == len(timings["b"].rounds_ms) == MIN_ROUNDS
     turns = [name for i, name in enumerate(called) if i == 0 or called[i - 1] != name]

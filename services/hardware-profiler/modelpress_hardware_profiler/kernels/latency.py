@@ -14,7 +14,7 @@ from modelpress.graph.packages.session import Session, runtime_version
 from modelpress.worker.job import Job
 
 from modelpress_hardware_profiler.methods.latency import Params
-from modelpress_hardware_profiler.rounds import NOISY, Call, Timing, ratio, take_turns
+from modelpress_hardware_profiler.rounds import DISTURBED_PER_S, NOISY, Call, Rounds, Timing, ratio, take_turns
 
 EAGER_SHARE = 0.25
 """Of the time at a batch size, for eager torch: it is told for orientation and no gate reads it."""
@@ -32,13 +32,16 @@ def run(
     batches: dict[str, Any] = {}
     for done, batch in enumerate(params.batch_sizes):
         job.progress("measure", done, len(params.batch_sizes))
-        timings = take_turns({name: bind(session, batch) for name, session in sides.items()}, params.seconds)
-        metrics = figures(timings, batch)
+        rounds = take_turns({name: bind(session, batch) for name, session in sides.items()}, params.seconds)
+        metrics = figures(rounds, batch)
         if isinstance(reference, Model):
             eager = measure_eager(reference, batch, threads, params.seconds * EAGER_SHARE)
             metrics[f"reference_eager_latency_ms_b{batch}"] = eager.median_ms
         tell(metrics, batch, job)
-        batches[str(batch)] = {"metrics": metrics, **{name: distribution(t, batch) for name, t in timings.items()}}
+        batches[str(batch)] = {
+            "metrics": metrics,
+            **{name: distribution(side, batch) for name, side in rounds.sides.items()},
+        }
     job.progress("measure", len(params.batch_sizes), len(params.batch_sizes))
     return {"report": {"runtime": runtime_version(), "threads": threads, "batches": batches}}
 
@@ -49,16 +52,17 @@ def bind(session: Session, batch: int) -> Call:
     return lambda: session(*inputs)
 
 
-def figures(timings: Mapping[str, Timing], batch: int) -> dict[str, float]:
+def figures(rounds: Rounds, batch: int) -> dict[str, float]:
     """The metrics at one batch size."""
-    package = timings["package"]
+    package = rounds.sides["package"]
     found = {
         f"latency_ms_b{batch}": package.median_ms,
         f"throughput_b{batch}": 1e3 * batch / package.median_ms,
-        f"noise_b{batch}": max(timing.noise for timing in timings.values()),
+        f"noise_b{batch}": rounds.noise,
+        f"preemptions_b{batch}": rounds.preemptions_per_s,
     }
-    if "reference" in timings:
-        reference = timings["reference"]
+    reference = rounds.sides.get("reference")
+    if reference is not None:
         gain = ratio(reference, package)
         found[f"reference_latency_ms_b{batch}"] = reference.median_ms
         found[f"reference_throughput_b{batch}"] = 1e3 * batch / reference.median_ms
@@ -85,9 +89,12 @@ def tell(metrics: Mapping[str, float], batch: int, job: Job) -> None:
     """Report the metrics, and say so when the machine was too busy to trust them."""
     for name, value in metrics.items():
         job.metric(name, value)
-    noise = metrics[f"noise_b{batch}"]
-    if noise > NOISY:
-        job.log(f"batch {batch}: noisy, rounds spread by {noise:.0%} of their median; measure on a quieter machine")
+    noise, preemptions = metrics[f"noise_b{batch}"], metrics[f"preemptions_b{batch}"]
+    if noise > NOISY or preemptions > DISTURBED_PER_S:
+        job.log(
+            f"batch {batch}: disturbed, rounds spread by {noise:.0%} of their median and other work took a processor "
+            f"{preemptions:.0f} times a second; measure on a quieter machine"
+        )
 
 
 @torch.no_grad()
@@ -96,7 +103,7 @@ def measure_eager(model: Model, batch: int, threads: int, seconds: float) -> Tim
     inputs = model.examples(batch)
     module = model.module.eval()
     with _torch_threads(threads):
-        return take_turns({"eager": lambda: module(*inputs)}, seconds)["eager"]
+        return take_turns({"eager": lambda: module(*inputs)}, seconds).sides["eager"]
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """Latency of a package beside a reference, measured in turn in one run, threads pinned, noise told.
 
 Times of two programs measured minutes apart differ by what else the machine did meanwhile. So both sides take turns
-in short rounds, the ratio is taken within each round, and the median over the rounds is told with its interval.
+in short rounds, the fastest call of each side makes its round, the ratio is taken within each round, and the median
+over the rounds is told with its interval. The tail (p95, p99) of all calls is in the report.
 
 Paper: none.
 """
@@ -27,7 +28,7 @@ class Params(MethodParams):
 
 def _metrics(batch: int) -> dict[str, str]:
     return {
-        f"latency_ms_b{batch}": f"median milliseconds of a call with {batch} samples",
+        f"latency_ms_b{batch}": f"milliseconds of a call with {batch} samples: median of the rounds' fastest",
         f"throughput_b{batch}": f"samples a second at batch {batch}",
         f"reference_latency_ms_b{batch}": f"latency_ms_b{batch} of the reference, on the same runtime",
         f"reference_throughput_b{batch}": f"throughput_b{batch} of the reference",
@@ -36,6 +37,7 @@ def _metrics(batch: int) -> dict[str, str]:
         f"latency_ratio_low_b{batch}": "lower end of the ratio's 95 % interval",
         f"latency_ratio_high_b{batch}": "upper end of the ratio's 95 % interval",
         f"noise_b{batch}": f"spread of the rounds at batch {batch}: interquartile range over median, the worse side",
+        f"preemptions_b{batch}": "times a second that other work took a processor from the measurement",
     }
 
 
