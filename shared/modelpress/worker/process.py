@@ -20,6 +20,8 @@ _DETERMINISTIC = {"PYTHONHASHSEED": "0", "CUBLAS_WORKSPACE_CONFIG": ":4096:8"}
 """The order of a set of strings must not differ from process to process; cuBLAS needs a fixed workspace."""
 _EXIT_S = 5.0
 """How long a child that closed its pipe may take to end."""
+_POLITE = {"OMP_WAIT_POLICY": "PASSIVE"}
+"""Threads that spin while one of them is displaced by another program make training five times slower."""
 
 
 class ChildDiedError(StepError):
@@ -43,7 +45,7 @@ class ChildProcess:
         self._replies: deque[Reply] = deque()
         # -P: a file in the user's folder must not stand in for a module of the same name.
         command = [sys.executable, "-P", "-m", "modelpress.worker.child", "--warm", *warm]
-        environment = os.environ | _DETERMINISTIC | {"OMP_NUM_THREADS": str(threads)}
+        environment = os.environ | _DETERMINISTIC | _POLITE | {"OMP_NUM_THREADS": str(threads)}
         with open(log_path, "wb") as log:
             self._process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment, bufsize=0
