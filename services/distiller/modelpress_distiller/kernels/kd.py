@@ -26,7 +26,7 @@ def run(*, student: Model, teacher: Model, data: Dataset, params: Params, job: J
     _check_classes(student, teacher, data)
     module = copy.deepcopy(student.module)
     objective = Distillation(_frozen(teacher.module), params.temperature, params.alpha)
-    settings = FitSettings(params.epochs, params.learning_rate, params.batch_size)
+    settings = FitSettings(params.epochs, params.learning_rate, params.batch_size, params.weight_decay)
     last = fit(module, data, objective, settings, job).last
     job.metric("top1", last.top1)
     job.metric("loss", last.loss)
