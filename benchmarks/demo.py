@@ -14,17 +14,17 @@ from statistics import mean
 from typing import Any
 
 import torch
+
+from benchmarks.harness import Figure, Figures
 from modelpress.cli.commands.demo import FULL, QUICK, RECIPE, Scale, load_data, load_net
 from modelpress.client.client import Client, connect
 from modelpress.client.refs import Ref
 from modelpress.client.run import Run
 from modelpress.graph.model import Model
 from modelpress.graph.storage import get_model, put_model
+from modelpress.job import LocalJob
 from modelpress.training.loop import FitSettings, fit
 from modelpress.training.objectives import CrossEntropy
-from modelpress.worker.job import LocalJob
-
-from benchmarks.harness import Figure, Figures
 
 SEEDS = (0, 1, 2)
 Metrics = dict[str, float]

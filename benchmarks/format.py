@@ -10,14 +10,14 @@ from statistics import median
 from typing import TypeVar
 
 import torch
+from torch.export import Dim
+
+from benchmarks.harness import Figure, Figures
 from modelpress.graph.axes import analyse, keep_count, remove
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import load, save
 from modelpress.testing.zoo import ZOO
-from torch.export import Dim
-
-from benchmarks.harness import Figure, Figures
 
 T = TypeVar("T")
 

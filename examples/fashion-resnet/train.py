@@ -11,12 +11,13 @@ import argparse
 from pathlib import Path
 
 import torch
+
 from modelpress.config.settings import load_settings
 from modelpress.data.importers import import_data
 from modelpress.demo.net import build
 from modelpress.demo.train import EPOCHS, train
+from modelpress.job import LocalJob
 from modelpress.training.evaluate import top1
-from modelpress.worker.job import LocalJob
 
 
 class PrintingJob(LocalJob):

@@ -79,7 +79,7 @@ class MethodInfo:
     """Facts about a method, read by validation, planning, documentation and the contract tests.
 
     ``run`` names the kernel as ``"package.module:function"``. It is called with one keyword argument per input port
-    (loaded), ``params`` and ``job`` (`modelpress.worker.job.Job`), and returns a mapping with one artifact per
+    (loaded), ``params`` and ``job`` (`modelpress.job.Job`), and returns a mapping with one artifact per
     output. ``metrics`` are the names it may report through the job (gates are validated against them), each with
     its unit and meaning. ``version`` is part of every step key: raise it when results change.
     ``pure`` is False for measurements, which key on the machine too. ``student`` names the input whose model the

@@ -19,7 +19,7 @@ SERVICES = {p.name: next(p.glob("modelpress_*")) for p in (ROOT / "services").it
 # A package of modelpress may import those of lower rank, and of its own.
 RANKS = [
     {"errors"},
-    {"catalogue"},
+    {"catalogue", "job"},
     {"artifacts", "config"},
     {"bus", "constraints", "data", "pipeline", "recipes"},
     {"graph"},

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+
 from modelpress.bus.memory import MemoryBus
 from modelpress.bus.ports import Bus
 from modelpress.testing.bus import BusContract

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from modelpress.bus.ports import Bus
 from modelpress.bus.sqlite import Durability, SqliteBus
 from modelpress.testing.bus import BusContract

@@ -2,6 +2,7 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.filesystem import FilesystemStore
 from modelpress.artifacts.store import Store

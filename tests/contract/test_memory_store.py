@@ -1,4 +1,5 @@
 import pytest
+
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.memory import MemoryStore
 from modelpress.artifacts.store import Store

@@ -11,13 +11,13 @@ from importlib.metadata import entry_points
 from typing import Any
 
 import pytest
+from pydantic import ConfigDict, Field
+
 from modelpress.catalogue import DATA, GROUP, MODEL, Kind, MethodInfo, MethodParams, Port, load_catalogue
 from modelpress.pipeline.spec import parse_pipeline
 from modelpress.pipeline.validate import validate
 from modelpress.recipes import Recipe, list_recipes
 from modelpress.testing import methods
-from pydantic import ConfigDict, Field
-
 from tests.unit.pipeline.fakes import EXAMPLE
 
 CATALOGUE = load_catalogue()

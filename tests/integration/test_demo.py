@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+
 from modelpress.cli.commands.demo import first_samples
 from modelpress.cli.main import main
 from modelpress.data.importers import import_data
-from numpy.typing import NDArray
 
 
 def write_idx(path: Path, array: NDArray[np.uint8]) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.manifest import get_manifest
 from modelpress.artifacts.report import get_report, put_report
@@ -14,7 +15,6 @@ from modelpress.engine.events import Event, StepLogged, StepProgressed, StepStar
 from modelpress.engine.state import RunState, RunStatus, StepStatus
 from modelpress.errors import HomeBusyError, InputError, NotFoundError
 from modelpress.pipeline.plan import Plan
-
 from tests.integration.homes import Toys, open_engine, plan
 
 

@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelpress.engine.driver import Engine
 from modelpress.engine.events import Event, StepInterrupted, StepProgressed
 from modelpress.engine.fold import MAX_ATTEMPTS
 from modelpress.engine.state import RunStatus, StepStatus
 from modelpress.pipeline.plan import Plan
-
 from tests.integration.homes import Toys, drive_apart, is_gone, open_engine, plan, wait_until, worker_of
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
+from torch import Tensor, fx
+
 from modelpress.constraints.affine import affine_parameters
 from modelpress.errors import DataError
-from torch import Tensor, fx
 
 ObserverName = Literal["min-max", "percentile", "mse"]
 BINS = 2048

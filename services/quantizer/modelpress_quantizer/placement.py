@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from itertools import count
 
 import torch
-from modelpress.constraints.fake_quantize import FakeQuantize
 from torch import fx, nn
+
+from modelpress.constraints.fake_quantize import FakeQuantize
 
 aten = torch.ops.aten
 

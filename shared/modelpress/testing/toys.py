@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from modelpress.catalogue import Catalogue, Kind, MethodInfo, MethodParams, Port
 from modelpress.errors import DataError, StoreFullError
-from modelpress.worker.job import Job
+from modelpress.job import Job
 
 WAIT_S = 60.0
 

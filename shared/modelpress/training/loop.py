@@ -18,12 +18,12 @@ from torch import Tensor, nn
 
 from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError, ModelFormatError, StepError
+from modelpress.job import Job
 from modelpress.training import checkpoint
 from modelpress.training.evaluate import top1
 from modelpress.training.layout import channels_last, lay_out
 from modelpress.training.objectives import Objective
 from modelpress.training.schedules import one_cycle
-from modelpress.worker.job import Job
 
 MOMENTUM = 0.9
 REPORT_EVERY_S = 2.0

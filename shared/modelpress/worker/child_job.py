@@ -12,7 +12,7 @@ from modelpress.errors import StepError, nearest
 from modelpress.worker.protocol import Log, Progress, Reply
 
 if TYPE_CHECKING:
-    from modelpress.worker.job import Checkpoints, Job
+    from modelpress.job import Checkpoints, Job
 
 PROGRESS_EVERY_S = 0.1
 """Progress that comes faster is thinned; the first and the last of a stage always go out."""

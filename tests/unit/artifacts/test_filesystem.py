@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from modelpress.artifacts import files
 from modelpress.artifacts.digest import Digest, digest_of
 from modelpress.artifacts.filesystem import FilesystemStore

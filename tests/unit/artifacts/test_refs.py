@@ -1,4 +1,5 @@
 import pytest
+
 from modelpress.artifacts.digest import Digest, digest_of
 from modelpress.artifacts.manifest import get_manifest, put_artifact
 from modelpress.artifacts.memory import MemoryStore

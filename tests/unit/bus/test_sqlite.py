@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from modelpress.bus.ports import Message, after, drain
 from modelpress.bus.sqlite import SqliteBus
 from modelpress.errors import BusError, StoreFullError

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+
 from modelpress.catalogue import load_catalogue
 from modelpress.recipes import list_recipes
-
 from tests.unit.cli.terminal import run
 
 METHODS = load_catalogue().names()

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from modelpress import __version__
 from modelpress.cli.main import complaint, exit_code
 from modelpress.errors import DataError, StepError, StoreFullError
-
 from tests.unit.cli.terminal import run
 
 HEAVY = "('torch', 'onnx', 'onnxruntime', 'matplotlib')"

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import modelpress
 import pytest
+
+import modelpress
 from modelpress.artifacts.manifest import put_artifact
 from modelpress.catalogue import Kind
 from modelpress.client.client import Client
 from modelpress.client.pipelines import load_pipeline
 from modelpress.errors import InputError, NotFoundError, SpecError
 from modelpress.recipes import list_recipes
-
 from tests.unit.report.samples import PIPELINE
 
 RECIPE = list_recipes()[0].name

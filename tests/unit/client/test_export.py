@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.manifest import get_manifest, put_artifact
 from modelpress.artifacts.memory import MemoryStore

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
+
 from modelpress.client.lineage import ancestry
 from modelpress.client.run import Outputs
 from modelpress.engine.state import RunStatus
 from modelpress.errors import NotFoundError
-
 from tests.unit.report.samples import digest, run_state
 
 

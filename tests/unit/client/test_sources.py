@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from modelpress.client.sources import load_source, parse_shape
 from modelpress.errors import InputError, NotFoundError
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 
+from rich.console import Console
+
 from modelpress.client.display import LiveDisplay, PlainDisplay, display, steps_table
 from modelpress.client.timeline import Progress, advance, detail, lines
 from modelpress.engine.events import Event, StepFailed, StepProgressed, StepStarted, StepSucceeded
 from modelpress.engine.state import RunState, RunStatus, StepState, StepStatus
-from rich.console import Console
-
 from tests.unit.report.samples import START_S, run_state
 
 RUN = "20231114-221320-ab12"

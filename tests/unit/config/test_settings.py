@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from modelpress.config.settings import load_settings, usable_cores
 from modelpress.errors import InputError
 

@@ -1,6 +1,7 @@
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelpress.constraints.affine import (
     INT32_MAX,
     affine_parameters,

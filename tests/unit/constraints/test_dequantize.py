@@ -2,9 +2,10 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+
 from modelpress.constraints.dequantize import Dequantize, attach_dequantize, dequantize_of
 from modelpress.errors import InputError
-from torch import nn
 
 STORED = torch.tensor([[1, -2, 3], [100, 0, -127]], dtype=torch.int8)
 SCALE = torch.tensor([0.5, 0.01])

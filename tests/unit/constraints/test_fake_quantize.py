@@ -1,6 +1,7 @@
 import math
 
 import torch
+
 from modelpress.constraints.fake_quantize import FakeQuantize
 
 

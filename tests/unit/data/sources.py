@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+
 from modelpress.data.dataset import DataDescription, Dataset, InputDescription, Split, SplitName
 from modelpress.data.idx_folder import FILES
-from numpy.typing import NDArray
 
 COUNTS: dict[SplitName, int] = {"train": 48, "test": 10}
 

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import Tensor
+
 from modelpress.data.augment import Draws, apply, draw
 from modelpress.data.dataset import Augmentations
-from torch import Tensor
 
 IMAGE = torch.tensor([[[1, 2, 3], [4, 5, 6]]], dtype=torch.uint8)
 

@@ -2,11 +2,11 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
+
 from modelpress.data.checks import check
 from modelpress.data.dataset import Augmentations, Dataset, Split
 from modelpress.errors import DataError
-from torch import Tensor
-
 from tests.unit.data.sources import tiny
 
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
-from modelpress.data.dataset import Augmentations, Dataset
-from modelpress.errors import DataError
 from torch import Tensor
 
+from modelpress.data.dataset import Augmentations, Dataset
+from modelpress.errors import DataError
 from tests.unit.data.sources import tiny
 
 AUGMENTED = Augmentations(horizontal_flip=True, crop_padding=1)

@@ -10,12 +10,12 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+
 from modelpress.config.settings import Settings, load_settings
 from modelpress.data import fashion_mnist
 from modelpress.data.fashion_mnist import NAME, locate
 from modelpress.data.importers import import_data
 from modelpress.errors import DataError
-
 from tests.unit.data.sources import write_idx_folder
 
 

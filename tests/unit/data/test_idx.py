@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from modelpress.data.idx import read_idx
-from modelpress.errors import DataError, NotFoundError
 from numpy.typing import NDArray
 
+from modelpress.data.idx import read_idx
+from modelpress.errors import DataError, NotFoundError
 from tests.unit.data.sources import idx_bytes, images
 
 WHOLE = idx_bytes(images(3, 4, 5))

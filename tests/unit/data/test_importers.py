@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from modelpress.data.dataset import SPLITS, Augmentations, Dataset, SplitName
 from modelpress.data.importers import import_data, import_idx_folder, import_npz
 from modelpress.data.splits import ImportOptions
 from modelpress.errors import DataError, InputError, NotFoundError
-
 from tests.unit.data.sources import idx_bytes, images, labels, npz_arrays, write_idx_folder, write_npz
 
 

@@ -2,6 +2,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.filesystem import FilesystemStore
 from modelpress.artifacts.manifest import get_manifest, put_artifact
@@ -10,7 +11,6 @@ from modelpress.catalogue import Kind
 from modelpress.data.dataset import Augmentations, Dataset, Split
 from modelpress.data.storage import get_dataset, put_dataset
 from modelpress.errors import CorruptBlobError, DataError, InputError
-
 from tests.unit.data.sources import tiny
 
 

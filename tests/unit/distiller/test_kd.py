@@ -2,18 +2,19 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+
 from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
+from modelpress.job import LocalJob
 from modelpress.testing.blobs import CLASSES, BlobNet, blobs
 from modelpress.training.evaluate import top1
 from modelpress.training.loop import FitSettings, fit
 from modelpress.training.objectives import CrossEntropy
-from modelpress.worker.job import LocalJob
 from modelpress_distiller.kernels.kd import run
 from modelpress_distiller.methods.kd import Params
-from torch import nn
 
 PARAMS = Params(temperature=4.0, alpha=0.7, epochs=3, learning_rate=0.05, batch_size=64)
 

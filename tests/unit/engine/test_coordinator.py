@@ -1,13 +1,13 @@
 from __future__ import annotations
 
 import pytest
+
 from modelpress.bus.memory import MemoryBus
 from modelpress.bus.ports import Bus, Message, drain
 from modelpress.engine.coordinator import Coordinator, read_states
 from modelpress.engine.events import EVENTS, Event, StepCommand, event_message, parse_command, steps_topic
 from modelpress.engine.state import RunStatus
 from modelpress.errors import BusError
-
 from tests.unit.engine.builders import RUN, plan_of, started, submitted, succeeded
 
 CHAIN = plan_of({"a": [], "b": ["a"]})

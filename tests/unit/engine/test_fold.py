@@ -5,7 +5,6 @@ import math
 from modelpress.engine.events import Event, RunCancelled, StepCommand, StepIssued
 from modelpress.engine.fold import MAX_ATTEMPTS, apply, decide, is_current
 from modelpress.engine.state import RunStatus, StepStatus
-
 from tests.unit.engine.builders import (
     RUN,
     failed,

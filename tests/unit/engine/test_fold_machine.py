@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
 from modelpress.engine.events import Event, RunCancelled, StepCommand
 from modelpress.engine.fold import MAX_ATTEMPTS, apply, decide
 from modelpress.engine.state import RunState, StepStatus
-
 from tests.unit.engine.builders import (
     RUN,
     failed,

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from modelpress.engine.home import Home
 from modelpress.errors import HomeBusyError, InputError
 

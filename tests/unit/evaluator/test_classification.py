@@ -2,6 +2,9 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch import nn
+from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
+
 from modelpress.artifacts.digest import canonical_json
 from modelpress.artifacts.package import Package
 from modelpress.data.dataset import Dataset
@@ -9,13 +12,11 @@ from modelpress.errors import InputError
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.graph.packages.make import make_package
+from modelpress.job import LocalJob
 from modelpress.testing.blobs import BlobNet, blobs
 from modelpress.training.evaluate import top1
-from modelpress.worker.job import LocalJob
 from modelpress_evaluator.kernels.classification import accuracies, by_class, run
 from modelpress_evaluator.methods.classification import INFO, Params
-from torch import nn
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_confusion_matrix
 
 
 def lifted(width: int, seed: int) -> Model:

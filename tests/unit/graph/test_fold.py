@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch import Tensor, nn
+
 from modelpress.graph.export import export
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.model import Model
 from modelpress.testing.zoo import ZOO
-from torch import Tensor, nn
 
 NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 

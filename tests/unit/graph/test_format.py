@@ -6,11 +6,12 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+
 from modelpress.graph.export import export
 from modelpress.graph.parity import gradients
 from modelpress.graph.serialise import load, save
 from modelpress.testing.zoo import ZOO
-from torch import nn
 
 SMALL = ["lenet-300-100", "lenet-5", "resnet-18", "vgg-16-bn", "mobilenet-v2"]
 

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from modelpress.errors import ModelFormatError
 from modelpress.graph.export import export
 from modelpress.graph.serialise import load, save

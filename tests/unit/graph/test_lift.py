@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
 from modelpress.errors import ExportError
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import load, save
-from torch import Tensor, nn
-from torch.nn import functional
 
 
 def again(model: Model) -> Model:

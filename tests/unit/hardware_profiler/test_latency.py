@@ -1,15 +1,16 @@
 import pytest
 import torch
+from pydantic import ValidationError
+
 from modelpress.artifacts.digest import canonical_json
 from modelpress.artifacts.package import Package
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.graph.packages.make import make_package
+from modelpress.job import LocalJob
 from modelpress.testing.blobs import BlobNet
-from modelpress.worker.job import LocalJob
 from modelpress_hardware_profiler.kernels.latency import run, tell
 from modelpress_hardware_profiler.methods.latency import INFO, Params
-from pydantic import ValidationError
 
 QUICK = Params(batch_sizes=(1, 4), seconds=0.01, threads=1)
 ALONE = {"latency_ms", "throughput", "noise", "preemptions"}

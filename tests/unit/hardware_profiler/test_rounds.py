@@ -2,6 +2,7 @@ import gc
 
 import numpy as np
 import pytest
+
 from modelpress_hardware_profiler.rounds import MIN_ROUNDS, Timing, ratio, take_turns
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Literal
 
 import pytest
+from pydantic import Field
+
 from modelpress.catalogue import (
     ANY_FORM,
     CONSTRAINED,
@@ -21,7 +23,6 @@ from modelpress.catalogue import (
 from modelpress.errors import SpecError, Violation
 from modelpress.pipeline.plan import Plan
 from modelpress.pipeline.validate import validate
-from pydantic import Field
 
 RUN = "nowhere:run"
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelpress.errors import InputError, NotFoundError, SpecError
 from modelpress.pipeline.document import MAX_BYTES, parse_document, read_text
 

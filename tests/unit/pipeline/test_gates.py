@@ -7,6 +7,7 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelpress.errors import InputError
 from modelpress.pipeline.gates import Condition, parse_condition
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from modelpress.pipeline.keys import step_key
 
+from modelpress.pipeline.keys import step_key
 from tests.unit.pipeline.fakes import plan_of, step
 
 A = "sha256:" + "a" * 64

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+
 from modelpress.errors import InputError
 from modelpress.pipeline.parameters import parse_setting
 from modelpress.pipeline.validate import validate
-
 from tests.unit.pipeline.fakes import CATALOGUE, SLIM, faults_of, pipeline
 
 

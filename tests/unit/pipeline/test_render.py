@@ -5,7 +5,6 @@ from __future__ import annotations
 from modelpress.pipeline.render import edges, levels, mermaid, render_plan
 from modelpress.pipeline.spec import parse_pipeline
 from modelpress.pipeline.validate import validate
-
 from tests.unit.pipeline.fakes import CATALOGUE, EXAMPLE, PACK, SLIM, pipeline, plan_of, step
 
 PLAN = validate(parse_pipeline(EXAMPLE), CATALOGUE)

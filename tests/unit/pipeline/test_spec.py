@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from modelpress.errors import Violation
 from modelpress.pipeline.spec import parse_pipeline, read_pipeline, spec_of
-
 from tests.unit.pipeline.fakes import EXAMPLE, SLIM, pipeline
 
 

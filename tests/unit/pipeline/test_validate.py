@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelpress.catalogue import Kind
 from modelpress.errors import SpecError
 from modelpress.pipeline.spec import parse_pipeline
 from modelpress.pipeline.validate import input_kinds, validate
-
 from tests.unit.pipeline.fakes import CATALOGUE, EXAMPLE, PACK, SLIM, faults_of, pipeline, plan_of, step
 
 

@@ -1,12 +1,13 @@
 import pytest
 import torch
+
 from modelpress.data.dataset import Dataset
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
+from modelpress.job import LocalJob
 from modelpress.testing.blobs import BlobNet, blobs
 from modelpress.training.loop import FitSettings, fit
 from modelpress.training.objectives import CrossEntropy
-from modelpress.worker.job import LocalJob
 
 
 @pytest.fixture(scope="session")

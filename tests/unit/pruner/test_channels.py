@@ -2,10 +2,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse
 from modelpress.graph.model import Model
-from modelpress.worker.job import LocalJob
+from modelpress.job import LocalJob
 from modelpress_pruner.kernels.channels import best, global_counts, local_counts, random_choice, remove_channels
 
 SCORES = {"a": torch.tensor([0.9, 0.1, 0.8, 0.2]), "b": torch.tensor([0.3, 0.4, 0.7, 0.6])}

@@ -2,18 +2,19 @@ from statistics import mean
 
 import pytest
 import torch
+from torch import nn
+
 from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse, remove
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
+from modelpress.job import LocalJob
 from modelpress.testing.zoo import ZOO
 from modelpress.training.evaluate import top1
-from modelpress.worker.job import LocalJob
 from modelpress_pruner.kernels.channels import local_counts, random_choice
 from modelpress_pruner.kernels.l1_filter import producer_scores, relative_norms, run
 from modelpress_pruner.methods.l1_filter import Params
-from torch import nn
 
 
 def test_norm_of_a_filter_is_the_sum_of_its_weights_magnitudes() -> None:

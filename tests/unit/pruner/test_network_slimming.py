@@ -2,18 +2,19 @@ from statistics import mean
 
 import pytest
 import torch
+from torch import nn
+
 from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse, remove
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
+from modelpress.job import LocalJob
 from modelpress.testing.zoo import ZOO
 from modelpress.training.evaluate import top1
-from modelpress.worker.job import LocalJob
 from modelpress_pruner.kernels.channels import random_choice
 from modelpress_pruner.kernels.network_slimming import relative, relative_scores, run, scales_by_axis
 from modelpress_pruner.methods.network_slimming import Params
-from torch import nn
 
 
 def params(sparsity: float = 0.5, *, epochs: int = 0, l1: float = 1e-4, multiple: int = 1) -> Params:

@@ -1,9 +1,10 @@
 import pytest
 import torch
+from torch import Tensor, nn
+
 from modelpress.errors import DataError
 from modelpress.graph.export import export
 from modelpress_quantizer.observers import BINS, Histogram, choose_range, mse_range, observe, percentile_range
-from torch import Tensor, nn
 
 
 class Shift(nn.Module):

@@ -1,12 +1,13 @@
 import onnx
 import pytest
 import torch
+
 from modelpress.catalogue import Form
 from modelpress.data.dataset import Dataset
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
+from modelpress.job import LocalJob
 from modelpress.testing.blobs import BlobNet, blobs
-from modelpress.worker.job import LocalJob
 from modelpress_quantizer.kernels.package import run
 from modelpress_quantizer.kernels.ptq_int8 import quantize
 from modelpress_quantizer.methods.package import INFO, Params

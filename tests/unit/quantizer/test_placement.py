@@ -2,10 +2,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, fx, nn
+
 from modelpress.constraints.fake_quantize import FakeQuantize
 from modelpress.graph.export import export
 from modelpress_quantizer.placement import grid_of, insert_grids, quantization_points
-from torch import Tensor, fx, nn
 
 
 class Net(nn.Module):

@@ -2,6 +2,8 @@ import copy
 
 import pytest
 import torch
+from torch import nn
+
 from modelpress.catalogue import Form
 from modelpress.constraints.dequantize import dequantize_of
 from modelpress.constraints.fake_quantize import FakeQuantize
@@ -10,13 +12,12 @@ from modelpress.errors import InputError
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import load, save
+from modelpress.job import LocalJob
 from modelpress.testing.blobs import BlobNet, blobs
 from modelpress.training.loop import FitSettings, fit
 from modelpress.training.objectives import CrossEntropy
-from modelpress.worker.job import LocalJob
 from modelpress_quantizer.kernels.ptq_int8 import quantize, quantize_layer, run
 from modelpress_quantizer.methods.ptq_int8 import Params
-from torch import nn
 
 
 @pytest.fixture(scope="module")

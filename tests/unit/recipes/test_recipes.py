@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from modelpress.errors import NotFoundError
 from modelpress.recipes import Recipe, list_recipes, load_recipe
 

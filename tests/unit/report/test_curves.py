@@ -11,7 +11,6 @@ from modelpress.engine.events import StepProgressed
 from modelpress.report.curves import MAX_POINTS, curves, draw, thinned
 from modelpress.report.facts import gather
 from modelpress.report.page import render
-
 from tests.unit.report.samples import run_state
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from modelpress.engine.state import RunState, RunStatus, StepState, StepStatus
 from modelpress.report.evidence import Role, candidates, verdict
 from modelpress.report.facts import model_digest
-
 from tests.unit.report.samples import PIPELINE, digest, facts, plan, run_state
 
 

@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+
 from modelpress.artifacts.memory import MemoryStore
 from modelpress.catalogue import load_catalogue
 from modelpress.engine.state import RunStatus, StepState
@@ -16,7 +17,6 @@ from modelpress.report.facts import gather
 from modelpress.report.page import render
 from modelpress.report.repeat import commands, pipeline_yaml
 from modelpress.report.scatter import Point, scatter
-
 from tests.unit.report.samples import PIPELINE, facts, plan, run_state
 
 VOID = {"meta", "br", "hr", "img", "col"}

@@ -1,8 +1,9 @@
 import pytest
 import torch
+from torch import nn
+
 from modelpress.errors import ModelFormatError
 from modelpress.training import checkpoint
-from torch import nn
 
 
 def stepped() -> tuple[nn.Module, torch.optim.SGD]:

@@ -1,10 +1,11 @@
 import pytest
 import torch
+from torch import Tensor, nn
+
 from modelpress.data.dataset import Dataset
 from modelpress.errors import DataError
 from modelpress.testing.blobs import CLASSES, blobs
 from modelpress.training.evaluate import top1
-from torch import Tensor, nn
 
 
 class AlwaysFirst(nn.Module):

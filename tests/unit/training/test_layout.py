@@ -1,6 +1,7 @@
 import torch
-from modelpress.training.layout import channels_last, lay_out
 from torch import nn
+
+from modelpress.training.layout import channels_last, lay_out
 
 
 def test_only_four_dimensional_tensors_change_and_only_their_strides() -> None:

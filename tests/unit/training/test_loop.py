@@ -4,13 +4,14 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from torch import nn
+
 from modelpress.data.dataset import Augmentations
 from modelpress.errors import InputError, StepError
+from modelpress.job import LocalJob
 from modelpress.testing.blobs import CLASSES, blobs
 from modelpress.training.loop import FitSettings, fit
 from modelpress.training.objectives import CrossEntropy
-from modelpress.worker.job import LocalJob
-from torch import nn
 
 DATA = blobs(augmentations=Augmentations(horizontal_flip=True, crop_padding=1))
 SETTINGS = FitSettings(epochs=4, learning_rate=0.05, batch_size=64)

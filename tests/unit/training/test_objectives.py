@@ -2,8 +2,9 @@ import math
 
 import pytest
 import torch
-from modelpress.training.objectives import CrossEntropy, Distillation, ScalePenalty, soft_target_loss
 from torch import Tensor, nn
+
+from modelpress.training.objectives import CrossEntropy, Distillation, ScalePenalty, soft_target_loss
 
 # Teacher (3/4, 1/4) against student (1/2, 1/2): 3/4 ln(3/2) + 1/4 ln(1/2).
 KL = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 import torch
+
 from modelpress.artifacts.memory import MemoryStore
 from modelpress.errors import DataError, StepError, StoreFullError
 from modelpress.worker.child import describe, make_deterministic

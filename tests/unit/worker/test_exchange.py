@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+
 from modelpress.artifacts.memory import MemoryStore
 from modelpress.artifacts.package import Package
 from modelpress.catalogue import Form, Kind

@@ -5,6 +5,7 @@ import platform
 from pathlib import Path
 
 import pytest
+
 from modelpress.artifacts.digest import is_digest
 from modelpress.worker import fingerprint
 

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from modelpress.worker.process import ChildDiedError, ChildProcess
 from modelpress.worker.protocol import Hello, Reply
 

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
+
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.manifest import get_manifest
 from modelpress.artifacts.memory import MemoryStore

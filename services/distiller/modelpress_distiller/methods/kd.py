@@ -8,8 +8,9 @@ Cost: ``epochs`` of training the student, and one forward pass of the teacher wi
 
 from __future__ import annotations
 
-from modelpress.catalogue import DATA, DENSE, Kind, MethodInfo, MethodParams, Port
 from pydantic import Field
+
+from modelpress.catalogue import DATA, DENSE, Kind, MethodInfo, MethodParams, Port
 
 
 class Params(MethodParams):

@@ -9,15 +9,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
+
 from modelpress.artifacts.package import Package
 from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError
 from modelpress.graph.model import Model
 from modelpress.graph.packages.make import make_package
 from modelpress.graph.packages.session import Session
-from modelpress.worker.job import Job
-from torch import Tensor
-
+from modelpress.job import Job
 from modelpress_evaluator.methods.classification import Params
 
 BATCH = 250

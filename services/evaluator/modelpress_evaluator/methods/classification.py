@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from modelpress.catalogue import Kind, MethodInfo, MethodParams, Port
 from pydantic import Field
+
+from modelpress.catalogue import Kind, MethodInfo, MethodParams, Port
 
 
 class Params(MethodParams):

@@ -7,12 +7,12 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+
 from modelpress.artifacts.package import Package
 from modelpress.graph.model import Model
 from modelpress.graph.packages.make import make_package
 from modelpress.graph.packages.session import Session, runtime_version
-from modelpress.worker.job import Job
-
+from modelpress.job import Job
 from modelpress_hardware_profiler.methods.latency import Params
 from modelpress_hardware_profiler.rounds import DISTURBED_PER_S, NOISY, Call, Rounds, Timing, ratio, take_turns
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from modelpress.catalogue import Kind, MethodInfo, MethodParams, Port
 from pydantic import Field
+
+from modelpress.catalogue import Kind, MethodInfo, MethodParams, Port
 
 BatchSize = Literal[1, 2, 4, 8, 16, 32, 64, 128, 256]
 BATCH_SIZES: tuple[int, ...] = (1, 2, 4, 8, 16, 32, 64, 128, 256)

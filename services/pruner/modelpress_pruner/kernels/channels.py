@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor
+
 from modelpress.errors import InputError
 from modelpress.graph.axes import Axes, keep_best, keep_count, remove
 from modelpress.graph.model import Model
-from modelpress.worker.job import Job
-from torch import Tensor
+from modelpress.job import Job
 
 Scores = Mapping[str, Tensor]
 """Scores [n] of each axis by its name."""

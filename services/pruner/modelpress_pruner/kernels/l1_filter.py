@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
-from modelpress.graph.axes import Axes, Axis, Slice, analyse
-from modelpress.graph.model import Model
-from modelpress.worker.job import Job
 from torch import Tensor, nn
 
+from modelpress.graph.axes import Axes, Axis, Slice, analyse
+from modelpress.graph.model import Model
+from modelpress.job import Job
 from modelpress_pruner.kernels.channels import best, local_counts, nothing_prunable, remove_channels
 from modelpress_pruner.methods.l1_filter import INFO, Params
 

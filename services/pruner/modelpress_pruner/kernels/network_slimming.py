@@ -9,16 +9,16 @@ import copy
 from collections.abc import Mapping
 
 import torch
-from modelpress.data.dataset import Dataset
-from modelpress.graph.axes import Axes, Axis, analyse, group_scores
-from modelpress.graph.model import Model
-from modelpress.training.evaluate import top1
-from modelpress.training.loop import FitSettings, fit
-from modelpress.training.objectives import CrossEntropy, ScalePenalty
-from modelpress.worker.job import Job
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from modelpress.data.dataset import Dataset
+from modelpress.graph.axes import Axes, Axis, analyse, group_scores
+from modelpress.graph.model import Model
+from modelpress.job import Job
+from modelpress.training.evaluate import top1
+from modelpress.training.loop import FitSettings, fit
+from modelpress.training.objectives import CrossEntropy, ScalePenalty
 from modelpress_pruner.kernels.channels import best, global_counts, nothing_prunable, remove_channels
 from modelpress_pruner.methods.network_slimming import INFO, Params
 
@@ -39,6 +39,8 @@ def run(*, model: Model, data: Dataset, params: Params, job: Job) -> dict[str, M
     fit(model.module, data, ScalePenalty(CrossEntropy(), names, params.l1), settings, job)
     scales = {name: model.module.get_parameter(name) for name in names}
     scores = {name: relative_scores(axes, axes.axis(name), scales) for name in tied}
+    if params.spare_first and len(scores) > 1:
+        del scores[next(iter(scores))]
     counts = global_counts(scores, params.sparsity, params.multiple, params.floor)
     small = remove_channels(model, axes, best(scores, counts), INFO.name, job)
     job.metric("top1", top1(small.module, data, "validation"))

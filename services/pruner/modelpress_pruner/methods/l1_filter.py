@@ -8,8 +8,9 @@ Cost: one pass over the weights.
 
 from __future__ import annotations
 
-from modelpress.catalogue import MODEL, MethodInfo, MethodParams
 from pydantic import Field
+
+from modelpress.catalogue import MODEL, MethodInfo, MethodParams
 
 
 class Params(MethodParams):

@@ -4,24 +4,28 @@ Paper: Liu et al., "Learning Efficient Convolutional Networks through Network Sl
 Differs from the paper: scales are ranked relative to their layer's mean, because a layer's scale can be traded against
 the next layer's weights and a few epochs under the penalty do not undo that (raw ranks emptied one layer of a trained
 ResNet and spared the next); channels that a residual sum ties together have one score, the mean of theirs, and go
-together; no axis loses more than ``floor`` allows; counts are rounded to ``multiple``.
+together; no axis loses more than ``floor`` allows; counts are rounded to ``multiple``. The axis that the first layer
+writes stays whole unless ``spare_first`` is off: everything after reads it, and a scale relative to its own layer
+cannot tell (a ResNet-8 at a third of its parameters kept 43 % top-1 right after the removal with it, 15 % without).
 Cost: ``epochs`` of training; the removal itself is milliseconds.
 """
 
 from __future__ import annotations
 
-from modelpress.catalogue import MethodInfo, MethodParams
 from pydantic import Field
+
+from modelpress.catalogue import MethodInfo, MethodParams
 
 
 class Params(MethodParams):
-    sparsity: float = Field(0.5, gt=0, lt=1, description="Share of all removable channels that goes.")
+    sparsity: float = Field(0.5, gt=0, lt=1, description="Share of the channels that may go that goes.")
     epochs: int = Field(3, ge=0, description="Epochs of training under the penalty; 0 ranks the model as it is.")
     l1: float = Field(1e-4, ge=0, description="Strength of the penalty on the scales.")
     learning_rate: float = Field(0.05, gt=0, description="Peak learning rate of the training.")
     batch_size: int = Field(128, ge=1, description="Samples per training step.")
     multiple: int = Field(8, ge=1, description="Channels left are a multiple of this where an axis is that wide.")
     floor: float = Field(0.1, gt=0, le=1, description="Share of each axis's channels that always stays.")
+    spare_first: bool = Field(True, description="Keep all channels of the axis that the first layer writes.")
 
 
 INFO = MethodInfo(

@@ -11,8 +11,7 @@ from modelpress.graph.model import Model
 from modelpress.graph.packages.check import check_package
 from modelpress.graph.packages.make import make_package
 from modelpress.graph.packages.session import runtime_operators
-from modelpress.worker.job import Job
-
+from modelpress.job import Job
 from modelpress_quantizer.methods.package import Params
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import torch
+from torch import Tensor, fx, nn
+
 from modelpress.catalogue import Form
 from modelpress.constraints.affine import INT32_MAX, bias_safe_scale, quantize_symmetric, symmetric_scale
 from modelpress.constraints.dequantize import attach_dequantize
@@ -17,9 +19,7 @@ from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.model import Model
-from modelpress.worker.job import Job
-from torch import Tensor, fx, nn
-
+from modelpress.job import Job
 from modelpress_quantizer.methods.ptq_int8 import Params
 from modelpress_quantizer.observers import calibration_batches, choose_range, observe
 from modelpress_quantizer.placement import grid_of, insert_grids, layer_calls, quantization_points

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from modelpress.catalogue import DENSE, QUANTIZED, Kind, MethodInfo, MethodParams, Port
 from pydantic import Field
+
+from modelpress.catalogue import DENSE, QUANTIZED, Kind, MethodInfo, MethodParams, Port
 
 
 class Params(MethodParams):

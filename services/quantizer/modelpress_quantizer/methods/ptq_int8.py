@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from modelpress.catalogue import QUANTIZED, MethodInfo, MethodParams
 from pydantic import Field
+
+from modelpress.catalogue import QUANTIZED, MethodInfo, MethodParams
 
 
 class Params(MethodParams):

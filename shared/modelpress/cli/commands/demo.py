@@ -10,7 +10,7 @@ import typer
 
 from modelpress.cli import options, output, tables
 from modelpress.cli.commands.runs import wait
-from modelpress.worker.job import LocalJob
+from modelpress.job import LocalJob
 
 if TYPE_CHECKING:
     from torch import nn

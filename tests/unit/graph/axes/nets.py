@@ -7,10 +7,11 @@ from functools import cache
 
 import torch
 import torchvision
-from modelpress.graph.export import export
-from modelpress.graph.model import Model
 from torch import Tensor, nn
 from torchvision.models import vgg
+
+from modelpress.graph.export import export
+from modelpress.graph.model import Model
 
 
 def mlp() -> nn.Module:

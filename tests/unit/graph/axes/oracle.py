@@ -5,9 +5,10 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import Tensor
+
 from modelpress.graph.axes import Axes, Axis
 from modelpress.graph.model import Model
-from torch import Tensor
 
 
 def silenced(source: Model, axes: Axes, chosen: list[Axis], seed: int = 0) -> tuple[Model, dict[str, Tensor]]:

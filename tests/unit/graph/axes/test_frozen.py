@@ -7,15 +7,15 @@ import copy
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse
 from modelpress.graph.axes.analysis import rule_of
 from modelpress.graph.axes.leaves import leaf_rule
 from modelpress.graph.leaves import CONFIGS
 from modelpress.graph.operators import PYTHON, targets
-from torch import Tensor, nn
-from torch.nn.utils import parametrize
-
 from tests.unit.graph.axes.nets import lifted, model
 
 WITHOUT_A_RULE = {"aten.conv2d.default", *PYTHON} - {"item"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from modelpress.graph.axes.expr import Atom, Expr, Product, Sum, atoms
 from modelpress.graph.axes.indices import copies, kept, kept_size, positions
 

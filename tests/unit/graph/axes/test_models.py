@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from modelpress.graph.axes import Axes, analyse, keep_count, remove
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import load, save
-from torch import Tensor, nn
-
 from tests.unit.graph.axes.nets import NETS, lifted, model
 from tests.unit.graph.axes.oracle import difference, silenced
 

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from modelpress.graph.axes import analyse, keep_count, remove
 from torch import Tensor, nn
 
+from modelpress.graph.axes import analyse, keep_count, remove
 from tests.unit.graph.axes.nets import lifted
 from tests.unit.graph.axes.oracle import difference, silenced
 

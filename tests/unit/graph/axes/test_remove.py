@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from modelpress.errors import InputError, NotFoundError
-from modelpress.graph.axes import analyse, remove
 from torch import Tensor
 
+from modelpress.errors import InputError, NotFoundError
+from modelpress.graph.axes import analyse, remove
 from tests.unit.graph.axes.nets import model
 
 FAULTS: dict[str, tuple[str, Tensor, str]] = {

@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from modelpress.errors import InputError
-from modelpress.graph.axes import analyse, group_scores, keep_best, keep_count
 from torch import nn
 
+from modelpress.errors import InputError
+from modelpress.graph.axes import analyse, group_scores, keep_best, keep_count
 from tests.unit.graph.axes.nets import lifted, model
 
 

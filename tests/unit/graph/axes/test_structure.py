@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 import torch
+from torch import Tensor, nn
+
 from modelpress.graph.axes import Axis, Slice, analyse, remove
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
-from torch import Tensor, nn
-
 from tests.unit.graph.axes.nets import lifted, model
 from tests.unit.graph.axes.oracle import difference, silenced
 

@@ -1,12 +1,13 @@
 """Networks and quantized models for the tests of packages."""
 
 import torch
+from torch import Tensor, nn
+
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.testing.zoo import ZOO
 from modelpress_quantizer.kernels.ptq_int8 import quantize
 from modelpress_quantizer.methods.ptq_int8 import Params
-from torch import Tensor, nn
 
 
 class Residual(nn.Module):

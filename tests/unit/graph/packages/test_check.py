@@ -4,12 +4,12 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import TensorProto, numpy_helper
+
 from modelpress.artifacts.package import Package
 from modelpress.errors import StepError
 from modelpress.graph.packages.check import check_package
 from modelpress.graph.packages.make import make_package
-from onnx import TensorProto, numpy_helper
-
 from tests.unit.graph.packages.nets import residual, residual_int8
 
 INPUTS = torch.randn(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))

@@ -1,5 +1,7 @@
 import pytest
 import torch
+from torch import Tensor, fx, nn
+
 from modelpress.constraints.fake_quantize import FakeQuantize
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
@@ -10,7 +12,6 @@ from modelpress.graph.packages.lower import (
     pool_globally,
 )
 from modelpress.graph.shapes import value_shapes
-from torch import Tensor, fx, nn
 
 
 class Apply(nn.Module):

@@ -3,6 +3,8 @@ from collections import Counter
 import onnx
 import pytest
 import torch
+from torch import nn
+
 from modelpress.artifacts.package import Package
 from modelpress.catalogue import Form
 from modelpress.constraints.fake_quantize import FakeQuantize
@@ -14,8 +16,6 @@ from modelpress.graph.packages.onnx import to_onnx
 from modelpress.graph.packages.session import Session, runtime_operators
 from modelpress.graph.serialise import load, save
 from modelpress.testing.zoo import ZOO
-from torch import nn
-
 from tests.unit.graph.packages.nets import from_zoo, int8_from_zoo, residual, residual_int8
 
 FLOAT_KERNELS = {"Conv", "FusedConv", "Gemm", "MatMul", "Add", "AveragePool", "GlobalAveragePool", "ReduceMean", "Relu"}

@@ -1,9 +1,10 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import TensorProto, helper, numpy_helper
+
 from modelpress.errors import StepError
 from modelpress.graph.packages.strip import strip
-from onnx import TensorProto, helper, numpy_helper
 
 
 def constant(name: str, value: float) -> onnx.TensorProto:

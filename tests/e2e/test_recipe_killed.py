@@ -1,0 +1,115 @@
+"""SIGKILL in every step of the demo's pipeline: the next run finishes it, and nothing finished is done twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+
+from modelpress.client.client import Client, connect
+from modelpress.client.run import Run
+from modelpress.engine.events import Event, StepProgressed, StepStarted
+from modelpress.engine.state import RunState, RunStatus
+from modelpress.testing.blobs import SIDE, BlobNet, blobs
+from tests.integration.homes import is_gone, wait_until, worker_of
+
+pytestmark = pytest.mark.slow
+
+STEPS = ["slim", "recover", "int8", "pack", "dense-pack", "check", "speed"]
+SETTINGS = {"slim_epochs": 2, "epochs": 3, "max_drop_points": 100, "min_size_ratio": 0, "multiple": 4}
+PURE = ("model", "package", "reference", "check")
+"""Outputs whose digests are promised; the measurement's is not."""
+
+# Drives a run, notes each step that starts, and kills itself where it is told to: "slim" or, within, "recover:1".
+DRIVER = """
+import os, signal, sys
+from modelpress.client.client import connect
+from modelpress.engine.events import StepProgressed, StepStarted
+
+home, run_id, journal, victim = sys.argv[1:]
+step, _, epochs = victim.partition(":")
+
+def watch(event):
+    if isinstance(event, StepStarted):
+        with open(journal, "a") as file:
+            file.write(event.step_id + chr(10))
+    started = isinstance(event, StepStarted) and not epochs
+    trained = isinstance(event, StepProgressed) and epochs and event.done >= int(epochs)
+    if (started or trained) and event.step_id == step:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with connect(home=home) as client:
+    client.engine.drive(run_id, watch)
+"""
+
+
+def submit(client: Client) -> Run:
+    torch.manual_seed(0)
+    model = client.push_model(BlobNet(), torch.zeros(2, 1, SIDE, SIDE), name="net")
+    data = client.push_data(blobs(), name="blobs")
+    return client.run("slim-distill-int8", model=model, data=data, set=SETTINGS)
+
+
+def pure_outputs(state: RunState) -> dict[str, str]:
+    return {name: state.outputs[name] for name in PURE}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunState]:
+    with connect(home=tmp_path_factory.mktemp("undisturbed")) as client:
+        yield submit(client).wait(progress=False).state
+
+
+def drive(home: Path, run_id: str, journal: Path, victim: str) -> int:
+    command = [sys.executable, "-c", DRIVER, str(home), run_id, str(journal), victim]
+    return subprocess.run(command, timeout=120, check=False).returncode
+
+
+def test_an_engine_killed_in_each_step_finishes(tmp_path: Path, undisturbed: RunState) -> None:
+    home, journal = tmp_path / "home", tmp_path / "journal"
+    with connect(home=home) as client:
+        run = submit(client)
+    for victim in ["slim", "slim:1", "recover", "recover:2", *STEPS[2:]]:
+        assert drive(home, run.id, journal, victim) == -signal.SIGKILL, f"{victim} was not reached"
+    assert drive(home, run.id, journal, "") == 0
+    with connect(home=home) as client:
+        state = client.get(run.id).state
+        resumed = [client.get(run.id).logs(step).count("training goes on after epoch") for step in ("slim", "recover")]
+    assert state.status is RunStatus.SUCCEEDED
+    assert pure_outputs(state) == pure_outputs(undisturbed)
+    # Each step was begun once for each time that it was killed, and once to be done: never after it had finished.
+    assert Counter(journal.read_text().split()) == {**dict.fromkeys(STEPS, 2), "slim": 3, "recover": 3}
+    assert resumed == [1, 1]
+
+
+def test_a_child_killed_in_each_step_is_replaced(tmp_path: Path, undisturbed: RunState) -> None:
+    killed: list[str] = []
+
+    def kill_once(event: Event) -> None:
+        if isinstance(event, StepStarted) and event.step_id not in killed:
+            killed.append(event.step_id)
+            _kill_worker()
+        if isinstance(event, StepProgressed) and event.step_id == "recover" and event.done == 2:
+            killed.append("recover after epoch 2")
+            _kill_worker()
+
+    with connect(home=tmp_path / "home") as client:
+        state = client.engine.drive(submit(client).id, kill_once)
+        log = client.get(state.run_id).logs("recover")
+    assert state.status is RunStatus.SUCCEEDED
+    assert {*STEPS, "recover after epoch 2"} == set(killed)
+    assert pure_outputs(state) == pure_outputs(undisturbed)
+    assert "training goes on after epoch" in log
+
+
+def _kill_worker() -> None:
+    worker = worker_of(os.getpid())
+    os.kill(worker, signal.SIGKILL)
+    wait_until(lambda: is_gone(worker), "the child is gone")
