@@ -17,12 +17,13 @@ from modelpress.client.client import Client, connect
 from modelpress.client.run import Run
 from modelpress.engine.events import Event, StepProgressed, StepStarted
 from modelpress.engine.state import RunState, RunStatus
+from modelpress.recipes import load_recipe
 from modelpress.testing.blobs import SIDE, BlobNet, blobs
 from tests.integration.homes import is_gone, wait_until, worker_of
 
 pytestmark = pytest.mark.slow
 
-STEPS = ["slim", "recover", "int8", "pack", "dense-pack", "check", "speed"]
+STEPS = [step.id for step in load_recipe("slim-distill-int8").spec.steps]
 SETTINGS = {"slim_epochs": 2, "epochs": 3, "max_drop_points": 100, "min_size_ratio": 0, "multiple": 4}
 PURE = ("model", "package", "reference", "check")
 """Outputs whose digests are promised; the measurement's is not."""

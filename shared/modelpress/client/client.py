@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from modelpress.data.dataset import Dataset
     from modelpress.engine.driver import Engine
+    from modelpress.report.evidence import Candidate
     from modelpress.report.facts import Facts
 
 RefLike = str | Ref
@@ -223,12 +225,14 @@ class Client:
         state = self.engine.get(self._run_id(run))
         return gather(state, self.store, self.catalogue, self.engine.progress(state.run_id))
 
-    def write_report(self, run: str, path: Path) -> Path:
-        """Write the report of ``run`` to ``path``; return it."""
+    def write_report(self, run: str, path: Path, beside: Sequence[Candidate] = ()) -> Path:
+        """Write the report of ``run`` to ``path``; return it. ``beside`` are baselines that were measured elsewhere."""
         from modelpress.client.export import save_file
         from modelpress.report.page import render
 
-        return save_file(render(self.facts(run)).encode(), path)
+        facts = self.facts(run)
+        shown = replace(facts, candidates=(*facts.candidates, *beside))
+        return save_file(render(shown).encode(), path)
 
     def _run_id(self, text: str) -> str:
         if text != LAST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -95,13 +96,15 @@ class Run:
         """The log of a step."""
         return self._client.engine.logs(self.id, step)
 
-    def report(self, path: str | Path) -> Path:
+    def report(self, path: str | Path, beside: Sequence[Candidate] = ()) -> Path:
         """Write the run's report, one HTML file that needs nothing else; return where.
+
+        ``beside`` are baselines that were measured elsewhere, to stand in its table and plots.
 
         Raises:
             InputError: ``path`` cannot be written.
         """
-        return self._client.write_report(self.id, Path(path))
+        return self._client.write_report(self.id, Path(path), beside)
 
     def __repr__(self) -> str:
         return f"<Run {self.id}: {self.state.plan.name}, {self.status}>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from importlib import resources
 
@@ -11,6 +12,7 @@ from torch import Tensor, nn
 
 WIDTHS = (32, 64, 104)
 WEIGHTS = "weights.safetensors"
+BASELINES = "baselines.json"
 
 
 class Block(nn.Module):
@@ -58,6 +60,13 @@ def weights() -> bytes | None:
     """The shipped weights, or None where the distribution was built without them."""
     file = resources.files(__package__) / WEIGHTS
     return file.read_bytes() if file.is_file() else None
+
+
+def baselines() -> dict[str, dict[str, float]]:
+    """Figures by metric of what the benchmark measured beside the demo, by label; see ``benchmarks/demo.py``."""
+    file = resources.files(__package__) / BASELINES
+    found: dict[str, dict[str, float]] = json.loads(file.read_text()) if file.is_file() else {}
+    return found
 
 
 def build(data: bytes) -> FashionResNet:

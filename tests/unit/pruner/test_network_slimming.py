@@ -19,7 +19,14 @@ from modelpress_pruner.methods.network_slimming import Params
 
 def params(sparsity: float = 0.5, *, epochs: int = 0, l1: float = 1e-4, multiple: int = 1) -> Params:
     return Params(
-        sparsity=sparsity, epochs=epochs, l1=l1, learning_rate=0.05, batch_size=64, multiple=multiple, floor=0.1
+        sparsity=sparsity,
+        epochs=epochs,
+        l1=l1,
+        learning_rate=0.05,
+        batch_size=64,
+        multiple=multiple,
+        floor=0.1,
+        spare_first=False,
     )
 
 
@@ -59,6 +66,13 @@ def test_without_epochs_the_model_is_ranked_as_it_is_and_left_alone(trained: Mod
     assert all(torch.equal(tensor, before[name]) for name, tensor in trained.module.state_dict().items())
     kept = small.module.get_parameter("inner.1.weight")
     assert torch.equal(kept, before["inner.1.weight"][torch.isin(before["inner.1.weight"], kept)])
+
+
+def test_the_first_layers_channels_are_spared(trained: Model, data: Dataset) -> None:
+    spared = params().model_copy(update={"spare_first": True})
+    small = run(model=trained, data=data, params=spared, job=LocalJob())["model"]
+    assert small.module.get_parameter("stem.0.weight").shape[0] == 16
+    assert small.module.get_parameter("inner.0.weight").shape[0] == 16
 
 
 def test_beats_drawing_lots_at_equal_sparsity(trained: Model, data: Dataset) -> None:

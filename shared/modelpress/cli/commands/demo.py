@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from modelpress.client.run import Run
     from modelpress.data.dataset import Dataset
     from modelpress.engine.state import RunState
+    from modelpress.report.evidence import Candidate
 
 RECIPE = "slim-distill-int8"
 MODEL = "demo/fashion-resnet"
@@ -65,8 +66,9 @@ def demo(
     with options.client(home) as client:
         run = submit(client, scale, seed)
         wait(run)
-        tables.comparison(run.candidates())
-        tell(run, out, quick)
+        beside = () if quick else benchmarked()
+        tables.comparison((*run.candidates(), *beside))
+        tell(run, out, quick, beside)
         if not run.succeeded:
             raise typer.Exit(1)
 
@@ -137,13 +139,21 @@ def trained_weights(cache: Path, dataset: Dataset, scale: Scale, threads: int) -
     return data
 
 
-def tell(run: Run, out: Path, quick: bool) -> None:
+def benchmarked() -> tuple[Candidate, ...]:
+    """The baseline that takes too long for a demo, from the benchmark: the slim shape trained from random weights."""
+    from modelpress.demo.net import baselines
+    from modelpress.report.evidence import Candidate, Role
+
+    return tuple(Candidate("benchmark", Role.BASELINE, label, "", figures) for label, figures in baselines().items())
+
+
+def tell(run: Run, out: Path, quick: bool, beside: tuple[Candidate, ...]) -> None:
     """What came out, where it lies, what to try next: a line each."""
     state = run.state
     output.say(run.verdict, f"bold {tables.STYLES.get(state.status, '')}".strip())
     if all_cached(state):
         output.say("every step was found in the cache: nothing was computed again")
-    report = run.report(out / "report.html")
+    report = run.report(out / "report.html", beside)
     written = [f"report {report}"]
     if "package" in run.outputs:
         written.insert(0, f"file to deploy {run.outputs['package'].save(out / 'fashion-resnet.onnx')}")
