@@ -113,7 +113,9 @@ def _from_scratch(client: Client, pressed: Run, data: Ref, scale: Scale, seed: i
     slim = get_model(client.store, pressed.state.steps["slim"].outputs["model"])  # type: ignore[arg-type]
     _reset(slim, seed)
     torch.set_num_threads(client.settings.threads)
-    settings = FitSettings(epochs, float(recover["learning_rate"]), int(recover["batch_size"]))
+    settings = FitSettings(
+        epochs, float(recover["learning_rate"]), int(recover["batch_size"]), float(recover["weight_decay"])
+    )
     fit(slim.module, load_data(client, scale), CrossEntropy(), settings, LocalJob(seed))
     return client.artifact(put_model(client.store, slim))
 

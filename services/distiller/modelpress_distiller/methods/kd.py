@@ -17,7 +17,7 @@ class Params(MethodParams):
     temperature: float = Field(4.0, gt=0, description="Softens both distributions: logits are divided by it.")
     alpha: float = Field(0.9, ge=0, le=1, description="Share of the teacher in the loss; the targets have the rest.")
     epochs: int = Field(15, ge=1, description="Epochs of training.")
-    learning_rate: float = Field(0.05, gt=0, description="Peak learning rate.")
+    learning_rate: float = Field(0.1, gt=0, description="Peak learning rate.")
     batch_size: int = Field(128, ge=1, description="Samples per training step.")
     weight_decay: float = Field(
         default=5e-4, ge=0, description="Decay of weights; biases and scales of norms are spared."

@@ -21,7 +21,7 @@ class Params(MethodParams):
     sparsity: float = Field(0.5, gt=0, lt=1, description="Share of the channels that may go that goes.")
     epochs: int = Field(1, ge=0, description="Epochs of training under the penalty; 0 ranks the model as it is.")
     l1: float = Field(1e-4, ge=0, description="Strength of the penalty on the scales.")
-    learning_rate: float = Field(0.02, gt=0, description="Peak learning rate of the training.")
+    learning_rate: float = Field(0.01, gt=0, description="Peak learning rate of the training.")
     batch_size: int = Field(128, ge=1, description="Samples per training step.")
     multiple: int = Field(8, ge=1, description="Channels left are a multiple of this where an axis is that wide.")
     floor: float = Field(0.1, gt=0, le=1, description="Share of each axis's channels that always stays.")
