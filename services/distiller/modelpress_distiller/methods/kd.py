@@ -20,7 +20,7 @@ class Params(MethodParams):
     learning_rate: float = Field(0.1, gt=0, description="Peak learning rate.")
     batch_size: int = Field(128, ge=1, description="Samples per training step.")
     weight_decay: float = Field(
-        default=5e-4, ge=0, description="Decay of weights; biases and scales of norms are spared."
+        default=1e-4, ge=0, description="Decay of weights; biases and scales of norms are spared."
     )
 
 
