@@ -17,12 +17,13 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "modelpress needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version). Set PYTHON=..."; exit 2; }
 	@echo "installing into $(VENV) (torch with its CUDA libraries is about 5 GB; a minute or two)"
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { echo "venv failed; on Debian: apt-get install python3-venv"; rm -rf $(VENV); exit 2; }
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
 	@touch $@
 
 demo: setup  ## compress the shipped trained model on real data, and write a report to open
 	$(BIN)/modelpress demo
+	@echo "first    . $(BIN)/activate   (so that the shell finds modelpress)"
 
 test: setup check  ## everything: lint, types, and every test
 	$(BIN)/pytest

@@ -53,7 +53,8 @@ def commit() -> str:
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=True).stdout.strip()
 
-    changed = [line for line in git("status", "--porcelain").splitlines() if "benchmarks/results" not in line]
+    written = ("benchmarks/results", "demo/baselines.json")  # what benchmarks themselves write
+    changed = [line for line in git("status", "--porcelain").splitlines() if not any(w in line for w in written)]
     return git("rev-parse", "--short", "HEAD") + ("+" if changed else "")
 
 

@@ -118,6 +118,14 @@ def test_a_child_killed_in_each_step_is_replaced(tmp_path: Path, undisturbed: Ru
     assert "training goes on after epoch" in log
 
 
+def test_the_same_command_again_goes_on_with_the_run_that_was_killed(tmp_path: Path) -> None:
+    with connect(home=tmp_path / "home") as client:
+        killed = submit(client)
+        assert submit(client).id == killed.id
+        killed.cancel()
+        assert submit(client).id != killed.id
+
+
 def _kill_worker() -> None:
     worker = worker_of(os.getpid())
     os.kill(worker, signal.SIGKILL)

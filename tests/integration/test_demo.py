@@ -7,10 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
-from modelpress.cli.commands.demo import first_samples
+from modelpress.cli.commands.demo import QUICK, first_samples, load_data, load_net
 from modelpress.cli.main import main
+from modelpress.client.client import connect
 from modelpress.data.importers import import_data
 
 
@@ -50,6 +52,21 @@ def test_the_demo_twice(fashion: Path, capsys: pytest.CaptureFixture[str]) -> No
         assert ("nothing was computed again" in shown) is again
     assert "<!doctype html>" in (fashion / "out" / "report.html").read_text()
     assert (fashion / "out" / "fashion-resnet.onnx").stat().st_size > 10_000
+
+
+@pytest.mark.slow
+def test_without_its_weights_the_demo_trains_them_once_and_says_so(
+    fashion: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modelpress.demo.net.weights", lambda: None)
+    client, scale = connect(home=fashion / "home"), QUICK
+    with client:
+        dataset = load_data(client, scale)
+        first, _ = load_net(client, dataset, scale)
+        assert "absent; training them" in capsys.readouterr().out
+        second, _ = load_net(client, dataset, scale)
+        assert "trained before" in capsys.readouterr().out
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), second.parameters(), strict=True))
 
 
 def test_first_samples_keep_the_description(fashion: Path) -> None:

@@ -52,6 +52,9 @@ class FilesystemBlobs:
         if data is None:
             raise NotFoundError(f"there is no blob {digest} in {self._root}")
         if digest_of(data) != digest:
+            # Set aside, so that it counts as missing: the step that made it, or a push, makes it again.
+            with contextlib.suppress(FileNotFoundError):
+                path.replace(path.with_suffix(".corrupt"))
             raise CorruptBlobError(digest, str(path))
         return data
 

@@ -24,7 +24,7 @@ class Layer(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    role: str = Field(pattern=r"^[A-Za-z0-9._-]+$")
+    role: str = Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]*$")
     digest: str = Field(pattern=r"^sha256:[0-9a-f]{64}$")
     size_bytes: int = Field(ge=0)
     media_type: str = "application/octet-stream"

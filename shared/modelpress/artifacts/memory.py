@@ -32,6 +32,7 @@ class MemoryBlobs:
         if data is None:
             raise NotFoundError(f"there is no blob {digest} in memory")
         if digest_of(data) != digest:
+            del self.data[digest]
             raise CorruptBlobError(digest, "memory")
         return data
 

@@ -26,7 +26,7 @@ class Blobs(Protocol):
 
         Raises:
             NotFoundError: there is no such blob.
-            CorruptBlobError: the bytes have another digest; names it.
+            CorruptBlobError: the bytes have another digest; names it. From then on the blob counts as missing.
         """
 
     def size(self, digest: Digest) -> int | None:

@@ -1,6 +1,7 @@
 """The entry point ``modelpress``: runs the commands and turns errors into exit codes.
 
-0 done; 1 the run failed, a gate refused, or something unexpected happened; 2 the input was wrong; 3 the server could
+0 done; 1 the run failed, a gate refused, or something unexpected happened; 2 the input was wrong, or the store is
+full or corrupt; 3 the server could
 not be reached; 130 interrupted (Ctrl-C), after the run was cancelled.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from modelpress.errors import InputError, ModelpressError
+from modelpress.errors import CorruptBlobError, InputError, ModelpressError, StoreFullError
 
 DEBUG_FLAG = "--debug"
 
@@ -30,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def exit_code(error: Exception) -> int:
-    return 2 if isinstance(error, InputError) else 1
+    """Full disks and corrupt blobs count as input: the user can mend them, and nothing was half written."""
+    return 2 if isinstance(error, InputError | StoreFullError | CorruptBlobError) else 1
 
 
 def complaint(error: Exception) -> str:

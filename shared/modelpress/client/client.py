@@ -146,6 +146,9 @@ class Client:
     ) -> Run:
         """Submit a pipeline: a recipe's name, a file, or plain data of the same shape; `Run.wait` drives it.
 
+        Where a run of the same plan on the same inputs did not end (its process was killed), that run is returned,
+        and goes on where it was.
+
         ``model`` and ``data`` are what push returned, tags or digests. ``set`` are the pipeline's parameters.
 
         Raises:
@@ -153,7 +156,17 @@ class Client:
             InputError: an input is of another kind than the steps that read it take.
         """
         plan = self.plan(pipeline, model=model, data=data, set=set, seed=seed)
-        return Run(self, self.engine.submit(plan, self._inputs(plan)))
+        inputs = self._inputs(plan)
+        unfinished = self._unfinished(plan, inputs)
+        return Run(self, unfinished or self.engine.submit(plan, inputs))
+
+    def _unfinished(self, plan: Plan, inputs: Mapping[str, Digest]) -> str | None:
+        """A run of the same plan on the same inputs that a killed process left behind."""
+        for state in self.engine.runs():
+            same = (state.plan.steps, state.plan.seed, state.plan.outputs) == (plan.steps, plan.seed, plan.outputs)
+            if same and state.inputs == inputs and not state.status.final:
+                return state.run_id
+        return None
 
     def _inputs(self, plan: Plan) -> dict[str, Digest]:
         """Digests of the plan's inputs, of the kinds that its steps read."""
@@ -167,7 +180,23 @@ class Client:
                 wanted = " or ".join(sorted(kinds))
                 raise InputError(f"inputs.{name}: '{plan.inputs[name]}' is a {kind}; the steps read a {wanted}")
             digests[name] = digest
+        self._check_forms(plan, digests)
         return digests
+
+    def _check_forms(self, plan: Plan, digests: Mapping[str, Digest]) -> None:
+        """Refuse a model whose form a step that reads it does not accept, before anything runs."""
+        for index, step in enumerate(plan.steps):
+            for port, source in step.inputs.items():
+                name = source.removeprefix("inputs.")
+                if source == name:
+                    continue
+                form = get_manifest(self.store, digests[name]).config.get("form")
+                accepts = self.catalogue[step.uses].inputs[port].accepts
+                if form is not None and form not in accepts:
+                    wanted = " or ".join(sorted(accepts))
+                    raise InputError(
+                        f"steps[{index}].inputs.{port}: '{plan.inputs[name]}' is {form}; {step.uses} takes {wanted}"
+                    )
 
     def runs(self) -> list[Run]:
         """Every run of this home, the newest first."""

@@ -47,9 +47,14 @@ def _save_folder(store: Store, manifest: Manifest, path: Path) -> Path:
     strangers = sorted({p.name for p in path.iterdir()} - names) if path.is_dir() else []
     if strangers:
         raise InputError(f"{path} holds other files ({strangers[0]}); name a folder that is new or empty")
-    for layer in manifest.layers:
-        save_file(read_layer(store, manifest, layer.role), path / layer.role)
-    save_file(json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True).encode(), path / MANIFEST)
+    described = json.dumps(manifest.model_dump(mode="json"), indent=2, sort_keys=True).encode()
+    old = path / MANIFEST
+    if old.exists() and old.read_bytes() != described:
+        raise InputError(f"{path} holds another artifact; name a folder that is new or empty")
+    layers = {layer.role: read_layer(store, manifest, layer.role) for layer in manifest.layers}
+    for name, data in layers.items():
+        save_file(data, path / name)
+    save_file(described, path / MANIFEST)
     return path
 
 

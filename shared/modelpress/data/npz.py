@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import lzma
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -25,6 +27,12 @@ _NAMES: dict[SplitName, tuple[tuple[str, str], ...]] = {
 }
 
 Arrays = tuple[NDArray[Any], NDArray[Any]]
+MAX_BYTES = 16 * 2**30
+"""Of an archive's arrays, unpacked."""
+_UNREADABLE = (
+    ValueError, OSError, EOFError, MemoryError, RuntimeError, zipfile.BadZipFile, zlib.error, lzma.LZMAError,
+    tokenize.TokenError,
+)  # fmt: skip
 
 
 def read_npz(path: Path) -> dict[SplitName, Arrays]:
@@ -39,10 +47,25 @@ def read_npz(path: Path) -> dict[SplitName, Arrays]:
     if not zipfile.is_zipfile(path):
         raise DataError(f"{path} is no .npz file: it is no zip archive")
     try:
+        _check_size(path)
         with np.load(path, allow_pickle=False) as archive:
             return _splits(archive, path)
-    except (ValueError, OSError, EOFError, MemoryError, NotImplementedError, zipfile.BadZipFile, zlib.error) as e:
+    except _UNREADABLE as e:
         raise DataError(f"{path} cannot be read: {e}") from e
+
+
+def _check_size(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        size_bytes = sum(member.file_size for member in archive.infolist())
+    if size_bytes > MAX_BYTES:
+        raise DataError(f"{path} would take {size_bytes} bytes unpacked; the limit is {MAX_BYTES}")
+
+
+def _array(archive: Mapping[str, NDArray[Any]], name: str, path: Path) -> NDArray[Any]:
+    value: object = archive[name]
+    if not isinstance(value, np.ndarray):
+        raise DataError(f"{path}: '{name}' is no NumPy array")
+    return value
 
 
 def _splits(archive: Mapping[str, NDArray[Any]], path: Path) -> dict[SplitName, Arrays]:
@@ -53,7 +76,7 @@ def _splits(archive: Mapping[str, NDArray[Any]], path: Path) -> dict[SplitName, 
             if len(present) == 1:
                 raise DataError(f"{path} has '{present[0]}' alone: expected both '{inputs}' and '{targets}'")
             if present and split not in found:
-                found[split] = (archive[inputs], archive[targets])
+                found[split] = (_array(archive, inputs, path), _array(archive, targets, path))
     if not found:
         raise DataError(f"{path} has the arrays {list(archive)}: expected x_train, y_train, x_test and y_test")
     return found

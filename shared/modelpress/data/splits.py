@@ -58,7 +58,7 @@ def assemble(given: Mapping[SplitName, Split], options: ImportOptions, source: s
     description = _describe_raw(train, options)
     for name, split in given.items():
         check_split(name, split, description, None)
-    class_names = options.class_names or tuple(str(i) for i in range(int(train.targets.max()) + 1))
+    class_names = options.class_names or _numbered_classes(train, source)
     splits = _four_splits(given, options)
     dataset = Dataset(
         DataDescription(
@@ -70,6 +70,18 @@ def assemble(given: Mapping[SplitName, Split], options: ImportOptions, source: s
     )
     check(dataset)
     return dataset
+
+
+def _numbered_classes(train: Split, source: str) -> tuple[str, ...]:
+    """ "0", "1", ... up to the highest label of train.
+
+    Raises:
+        DataError: it is higher than any data could need, so it is no class index.
+    """
+    highest = int(train.targets.max())
+    if highest >= len(train):
+        raise DataError(f"{source}: the highest label of train is {highest}, with only {len(train)} samples")
+    return tuple(str(i) for i in range(highest + 1))
 
 
 def as_split(inputs: NDArray[Any], targets: NDArray[Any], layout: Layout | None, where: str) -> Split:

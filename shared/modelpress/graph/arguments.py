@@ -72,11 +72,20 @@ def _decode_word(value: dict[str, Any], nodes: Sequence[fx.Node], where: str) ->
 
 
 def encode_output(value: Any, index: Mapping[fx.Node, int]) -> Any:
-    """JSON for the graph's output: a node, or nested lists, tuples and dicts of nodes."""
+    """JSON for the graph's output: a node, or nested lists, tuples and dicts (with text keys) of nodes.
+
+    Raises:
+        ModelFormatError: another container, such as a named tuple.
+    """
     if isinstance(value, dict):
-        return {"dict": {str(k): encode_output(v, index) for k, v in value.items()}}
+        if not all(isinstance(key, str) for key in value):
+            raise ModelFormatError(f"an output's keys must be text, not {list(value)}")
+        return {"dict": {key: encode_output(v, index) for key, v in value.items()}}
     if isinstance(value, list | tuple):
-        return {type(value).__name__: [encode_output(v, index) for v in value]}
+        if hasattr(value, "_fields"):
+            raise ModelFormatError("a named tuple is no output of the format: return a tuple or a dict")
+        # fx keeps lists as its own immutable class.
+        return {"list" if isinstance(value, list) else "tuple": [encode_output(v, index) for v in value]}
     return encode(value, index)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import torch
@@ -31,6 +32,8 @@ def alias_free(graph: fx.Graph) -> None:
         if node.op != "call_function" or functional_form(node.target) is node.target:
             continue
         changed = node.args[0]
+        if any(relative.op == "get_attr" for relative in _relatives(changed)):
+            raise ExportError(f"{node.target} changes a tensor of the model itself in evaluation")
         for relative in _relatives(changed):
             if relative is not changed and any(order[u] > order[node] for u in relative.users):
                 raise ExportError(f"{node.target} changes a view of a tensor that is read later ({relative.name})")
@@ -53,6 +56,8 @@ def _relatives(node: fx.Node) -> set[fx.Node]:
 
 
 def _is_view(node: fx.Node) -> bool:
+    if node.target is operator.getitem:
+        return isinstance(node.args[0], fx.Node) and _is_view(node.args[0])
     schema = getattr(node.target, "_schema", None)
     if schema is None or functional_form(node.target) is not node.target:
         return False

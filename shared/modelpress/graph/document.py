@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from modelpress.errors import ModelFormatError
 
@@ -14,6 +15,10 @@ VERSION: Literal[1] = 1
 MAX_BYTES = 64 * 2**20
 MAX_NODES = 200_000
 MAX_DEPTH = 32
+MAX_ENTRIES = 20_000
+"""Of leaves, tensors and inputs."""
+MAX_ELEMENTS = 2**28
+"""Of one sample of an input."""
 MAX_INT_DIGITS = 20
 
 
@@ -26,7 +31,14 @@ class InputRecord(Record):
 
     name: str
     dtype: str
-    shape: tuple[Annotated[int, Field(ge=1)] | None, ...]
+    shape: tuple[Annotated[int, Field(ge=1, le=MAX_ELEMENTS)] | None, ...] = Field(max_length=16)
+
+    @field_validator("shape")
+    @classmethod
+    def _fits(cls, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
+        if math.prod(n or 1 for n in shape) > MAX_ELEMENTS:
+            raise ValueError(f"a sample of more than {MAX_ELEMENTS} elements")
+        return shape
 
 
 class ConstraintRecord(Record):
@@ -104,7 +116,9 @@ def parse(data: bytes) -> Document:
     if len(data) > MAX_BYTES:
         raise ModelFormatError(f"graph.json has {len(data)} bytes; the limit is {MAX_BYTES}")
     try:
-        value = json.loads(data, object_pairs_hook=_unique, parse_int=_bounded_int, parse_constant=_no_constant)
+        value = json.loads(
+            data, object_pairs_hook=_unique, parse_int=_bounded_int, parse_float=_finite, parse_constant=_no_constant
+        )
     except (UnicodeDecodeError, json.JSONDecodeError) as e:
         raise ModelFormatError(f"graph.json is no JSON: {e}") from e
     except RecursionError as e:
@@ -112,6 +126,7 @@ def parse(data: bytes) -> Document:
     if isinstance(value, dict) and value.get("version") not in (None, VERSION):
         raise ModelFormatError(f"graph.json has version {value['version']!r}; this modelpress reads {VERSION}")
     _check_depth(value)
+    _check_counts(value)
     try:
         return Document.model_validate_json(json.dumps(value))
     except ValidationError as e:
@@ -139,8 +154,23 @@ def _bounded_int(text: str) -> int:
     return int(text)
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ModelFormatError(f"graph.json has the number {text[:40]}, which is not finite")
+    return value
+
+
 def _no_constant(text: str) -> float:
     raise ModelFormatError(f"graph.json has the bare constant {text}; write {{'float': '{text.lower()}'}}")
+
+
+def _check_counts(value: Any) -> None:
+    """Refuse what would cost much to refuse later: each leaf is a module, each wrong entry an error record."""
+    for part in ("leaves", "tensors", "inputs"):
+        entries = value.get(part) if isinstance(value, dict) else None
+        if isinstance(entries, dict | list) and len(entries) > MAX_ENTRIES:
+            raise ModelFormatError(f"graph.json: {part} has {len(entries)} entries; the limit is {MAX_ENTRIES}")
 
 
 def _check_depth(value: Any) -> None:

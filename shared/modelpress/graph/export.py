@@ -6,6 +6,7 @@ training. What the graph does not carry is named in `Model.notes`; an output tha
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections import Counter
 from collections.abc import Sequence
@@ -150,8 +151,11 @@ def _random_calls(program: ExportedProgram) -> Counter[str]:
 
 
 def _checks(net: nn.Module, model: Model, inputs: tuple[Tensor, ...]) -> list[str]:
-    difference = output_difference(net, model.module, inputs)
-    if difference:
-        raise ExportError(f"the lifted graph of {type(net).__name__} gives another output: {difference}")
+    net = copy.deepcopy(net)
+    for batch in (inputs, tuple(x[:1] for x in inputs), tuple(torch.cat([x, x, x[:1]]) for x in inputs)):
+        difference = output_difference(net, model.module, batch)
+        if difference:
+            size = batch[0].shape[0]
+            raise ExportError(f"the graph of {type(net).__name__} gives another output at batch {size}: {difference}")
     notes = gradient_differences(net, model.module, inputs)
     return [*notes, *training_difference(net, model.module, inputs)]

@@ -173,5 +173,5 @@ def construct(kind: str, config: Mapping[str, Any], where: str) -> nn.Module:
         fault = e.errors()[0]
         field = ".".join(str(x) for x in fault["loc"])
         raise ModelFormatError(f"{where}.config.{field}: {fault['msg']}") from e
-    except (ValueError, RuntimeError, TypeError) as e:
+    except (ValueError, RuntimeError, TypeError, AssertionError, OverflowError) as e:
         raise ModelFormatError(f"{where}: {kind} refuses {dict(config)}: {e}") from e

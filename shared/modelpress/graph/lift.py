@@ -72,12 +72,14 @@ def _layer_norm(a: Mapping[str, Any], rank: int) -> nn.Module:
 
 
 def _group_norm(a: Mapping[str, Any], rank: int) -> nn.Module | None:
-    if a["weight"] is None:
+    if a["weight"] is None or a["bias"] is None:
         return None
     return nn.GroupNorm(a["num_groups"], a["weight"].shape[0], a["eps"])
 
 
-def _embedding(a: Mapping[str, Any], rank: int) -> nn.Module:
+def _embedding(a: Mapping[str, Any], rank: int) -> nn.Module | None:
+    if a["scale_grad_by_freq"] or a["sparse"]:
+        return None
     padding = a["padding_idx"]
     rows, width = a["weight"].shape
     return nn.Embedding(rows, width, padding_idx=padding if padding >= 0 else None)
@@ -150,8 +152,8 @@ class Lifter:
         if not isinstance(value, fx.Node):
             return value
         if value.op == "get_attr" and value not in self.new:
-            path = names.clean(str(value.target))
-            _register(self.root, path, _fetch(self.source, str(value.target)))
+            tensor = _fetch(self.source, str(value.target))
+            path = _register(self.root, names.clean(str(value.target)), tensor)
             self.new[value] = self.graph.get_attr(path)
         return self.new[value]
 
@@ -163,6 +165,8 @@ class Lifter:
         if not owned or any(v.op != "get_attr" for v in owned):
             return None
         tensors = {k: None if v is None else _fetch(self.source, str(v.target)) for k, v in sources.items()}
+        if any(t is not None and not isinstance(t, nn.Parameter) for k, t in tensors.items() if k in _AFFINE):
+            return None  # a fixed kernel: a leaf's weights are parameters
         data = node.args[0] if leaf.input == "input" else node.args[1]
         with torch.device("meta"):
             module = leaf.build({**bound, **{leaf.weights[k]: t for k, t in tensors.items()}}, _rank(data))
@@ -221,20 +225,29 @@ def _put(root: nn.Module, path: str, module: nn.Module) -> str:
     """Add ``module`` at ``path`` or, where something stands already, at the next free ``path_k``; return where."""
     parent_path, _, name = path.rpartition(".")
     parent = _ensure(root, parent_path)
-    free, k = name, 1
-    while hasattr(parent, free):
-        free, k = f"{name}_{k}", k + 1
+    free = _free_name(parent, name, module)
     parent.add_module(free, module)
     return f"{parent_path}.{free}" if parent_path else free
 
 
-def _register(root: nn.Module, path: str, tensor: Tensor) -> None:
+def _register(root: nn.Module, path: str, tensor: Tensor) -> str:
+    """Put ``tensor`` at ``path``, or at the next free one where something else stands; return where."""
     owner, _, name = path.rpartition(".")
     parent = _ensure(root, owner)
+    free = _free_name(parent, name, tensor)
     if isinstance(tensor, nn.Parameter):
-        parent.register_parameter(name, tensor)
+        parent.register_parameter(free, tensor)
     else:
-        parent.register_buffer(name, tensor)
+        parent.register_buffer(free, tensor)
+    return f"{owner}.{free}" if owner else free
+
+
+def _free_name(parent: nn.Module, name: str, own: object) -> str:
+    """``name``, or ``name_1``, ``name_2``... where ``parent`` has something else than ``own`` under it."""
+    free, k = name, 1
+    while getattr(parent, free, own) is not own:
+        free, k = f"{name}_{k}", k + 1
+    return free
 
 
 def _ensure(root: nn.Module, path: str) -> nn.Module:

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 SEGMENT = re.compile(r"[A-Za-z0-9_]{1,200}")
-MAX_DEPTH = 64
+MAX_DEPTH = 24
 
 
 @cache

@@ -64,6 +64,13 @@ def gradient_differences(net: nn.Module, graph: nn.Module, inputs: Sequence[Tens
 
 def training_difference(net: nn.Module, graph: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
     """A note where a training-mode call with the same random state gives other outputs or batch statistics."""
+    try:
+        return _compare_training(net, graph, inputs)
+    except Exception as e:  # the user's own code raises what it likes in a mode that the graph does not need
+        return [f"in training mode the module raises {type(e).__name__}: {e}; its behaviour there was not compared"]
+
+
+def _compare_training(net: nn.Module, graph: nn.Module, inputs: Sequence[Tensor]) -> list[str]:
     with torch.random.fork_rng(devices=[]):
         results = []
         for module in (net, graph):

@@ -82,12 +82,12 @@ def load(graph_json: bytes, tensors: bytes) -> Model:
         ModelFormatError: anything that is not a valid model, with its place.
     """
     document = parse(graph_json)
+    graph = _graph(document)
     table = _read_tensors(tensors, document.tensors)
     root = nn.Module()
     for path, record in sorted(document.leaves.items()):
         _place(root, path, _leaf(path, record, table))
     _loose(root, table)
-    graph = _graph(document)
     try:
         module = fx.GraphModule(root, graph)
     except (RuntimeError, AttributeError, SyntaxError) as e:
@@ -183,7 +183,7 @@ def _as_recorded(name: str, tensor: Tensor, record: TensorRecord) -> Tensor:
 
 def _leaf(path: str, record: LeafRecord, table: dict[str, Tensor]) -> nn.Module:
     """The leaf at ``path`` with its tensors, which are taken out of ``table``."""
-    if not names.is_path(path):
+    if not names.is_path(path) or "parametrizations" in path.split("."):
         raise ModelFormatError(f"leaves: '{path}' is no path: letters, digits and underscores, no reserved word")
     module = leaves.construct(record.type, record.config, f"leaves.{path}")
     for name, stack in record.constraints.items():
@@ -227,7 +227,8 @@ def _take(table: dict[str, Tensor], name: str) -> Tensor:
 def _check_like(name: str, tensor: Tensor, meta: Tensor, is_parameter: bool) -> None:
     if tensor.shape != meta.shape:
         raise ModelFormatError(f"tensor '{name}' has shape {list(tensor.shape)}; its leaf needs {list(meta.shape)}")
-    if tensor.is_floating_point() != meta.is_floating_point() or isinstance(tensor, nn.Parameter) != is_parameter:
+    like = tensor.dtype == meta.dtype or (tensor.is_floating_point() and meta.is_floating_point())
+    if not like or tensor.dtype not in DTYPES.values() or isinstance(tensor, nn.Parameter) != is_parameter:
         raise ModelFormatError(f"tensor '{name}' is a {tensor.dtype}; its leaf needs the like of {meta.dtype}")
 
 
@@ -235,14 +236,15 @@ def _place(root: nn.Module, path: str, module: nn.Module) -> None:
     parent_path, _, name = path.rpartition(".")
     parent = _ensure(root, parent_path)
     if hasattr(parent, name):
-        for child, sub in parent.get_submodule(name).named_children():
-            module.add_module(child, sub)
+        raise ModelFormatError(f"leaves: '{path}' stands where something is already")
     parent.add_module(name, module)
 
 
 def _ensure(root: nn.Module, path: str) -> nn.Module:
     for part in filter(None, path.split(".")):
         if part not in root._modules:
+            if hasattr(root, part):
+                raise ModelFormatError(f"'{path}' passes through '{part}', which is no module")
             root.add_module(part, nn.Module())
         root = root.get_submodule(part)
     return root
@@ -269,6 +271,9 @@ def _graph(document: Document) -> fx.Graph:
     inputs = [i.name for i in document.inputs]
     for i, node in enumerate(document.nodes):
         nodes.append(_build(graph, node, nodes, document, f"nodes[{i}]"))
+    called = {str(n.target) for n in nodes if n.op == "call_module"}
+    if called != set(document.leaves):
+        raise ModelFormatError(f"leaves that no node calls: {', '.join(sorted(set(document.leaves) - called)[:5])}")
     seen = [str(n.target) for n in nodes if n.op == "placeholder"]
     if seen != inputs:
         raise ModelFormatError(f"inputs are {inputs}, but the nodes read {seen}; they must be the same, in order")
@@ -280,7 +285,7 @@ def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document
     if isinstance(node, InputNode):
         if not names.is_input_name(node.input):
             raise ModelFormatError(f"{where}: '{node.input}' is no input name: a Python identifier, no reserved word")
-        if any(n.op != "placeholder" for n in nodes):
+        if nodes and nodes[-1].op != "placeholder":
             raise ModelFormatError(f"{where}: inputs come before all other nodes")
         return graph.placeholder(node.input)
     if isinstance(node, TensorNode):

@@ -35,7 +35,7 @@ def commands(run: RunState, version: str) -> str:
     """Shell lines that run the same pipeline on the same inputs and seed."""
     pairs = [(f"--{name}", digest) for name, digest in run.inputs.items() if name in ("model", "data")]
     options = " \\\n    ".join(f"{flag} {shlex.quote(digest)}" for flag, digest in pairs)
-    lines = [f"pip install 'modelpress[embedded]=={version}'"]
+    lines = [f"# modelpress {version}: in a checkout of that version, make setup and . .venv/bin/activate"]
     lines += ["# the pipeline below, saved under this name; push the model and the data first on another machine"]
     name = shlex.quote(f"{run.plan.name}.yaml")
     return "\n".join([*lines, f"modelpress run {name} --seed {run.plan.seed} \\\n    {options}".rstrip(" \\\n")])

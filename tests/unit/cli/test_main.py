@@ -11,7 +11,7 @@ import pytest
 
 from modelpress import __version__
 from modelpress.cli.main import complaint, exit_code
-from modelpress.errors import DataError, StepError, StoreFullError
+from modelpress.errors import CorruptBlobError, DataError, StepError, StoreFullError
 from tests.unit.cli.terminal import run
 
 HEAVY = "('torch', 'onnx', 'onnxruntime', 'matplotlib')"
@@ -85,13 +85,18 @@ def test_a_home_that_is_a_file_is_the_users_mistake(capsys: pytest.CaptureFixtur
     assert run(capsys, "list", "--home", str(tmp_path / "file")).code == 2
 
 
-def test_exit_codes_of_errors() -> None:
-    assert [exit_code(e) for e in (DataError("x"), StepError("x"), StoreFullError("x"), ValueError("x"))] == [
-        2,
-        1,
-        1,
-        1,
-    ]
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (DataError("x"), 2),
+        (StoreFullError("x"), 2),
+        (CorruptBlobError("sha256:0", "x"), 2),
+        (StepError("x"), 1),
+        (ValueError("x"), 1),
+    ],
+)
+def test_exit_codes_of_errors(error: Exception, code: int) -> None:
+    assert exit_code(error) == code
 
 
 def test_only_the_unexpected_offers_a_traceback() -> None:

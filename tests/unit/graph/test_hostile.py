@@ -91,6 +91,25 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda g: g["leaves"]["fc1"].update(constraints={"weight": [{"type": "Exec", "config": {}}]}),
         "no stack",
     ),
+    "leaf in place of a leaf's weight": (
+        lambda g: g["leaves"].update({"fc1.weight": {"type": "Dropout", "config": {"p": 0.5}}}),
+        "no node calls",
+    ),
+    "leaf that no node calls": (
+        lambda g: g["leaves"].update({"extra": {"type": "Dropout", "config": {"p": 0.5}}}),
+        "no node calls",
+    ),
+    "leaf through a number": (rename_leaf("fc1.in_features.x"), "no module|is missing|different tensors"),
+    "infinite number": (lambda g: g["facts"].update(x=float("inf")), "bare constant"),
+    "too many leaves": (
+        lambda g: g["leaves"].update({f"l{i}": {"type": "Dropout", "config": {"p": 0.5}} for i in range(20_001)}),
+        "the limit is",
+    ),
+    "a sample of terabytes": (lambda g: g["inputs"][0].update(shape=[None, 2**27, 2**27]), "elements"),
+    "input after a call": (
+        lambda g: g["nodes"].append({"op": "input", "input": "y"}),
+        "before all other nodes",
+    ),
     "unknown form": (lambda g: g.update(form="magic"), "form"),
 }
 
@@ -129,6 +148,17 @@ def test_what_is_no_graph_is_refused(data: bytes, message: str) -> None:
 def test_truncated_tensors_are_refused(cut: int) -> None:
     with pytest.raises(ModelFormatError, match=r"tensors\.safetensors"):
         load(FILES.graph_json, FILES.tensors[:cut])
+
+
+def test_many_inputs_are_refused_quickly() -> None:
+    many = {"op": "input", "input": "x"}
+    with pytest.raises(ModelFormatError, match="no node calls"):
+        load(changed(lambda g: g["nodes"].__setitem__(slice(None), [many] * 100_000)), FILES.tensors)
+
+
+def test_a_number_beyond_floats_is_refused() -> None:
+    with pytest.raises(ModelFormatError, match="not finite"):
+        load(FILES.graph_json.replace(b'"facts":{}', b'"facts":{"x":1e999}'), FILES.tensors)
 
 
 def test_wrong_shapes_and_dtypes_are_refused() -> None:

@@ -223,3 +223,97 @@ def test_arithmetic_with_numbers() -> None:
 def test_a_norm_without_weights_is_named() -> None:
     with pytest.raises(ExportError, match=r"layer_norm"):
         export(nn.LayerNorm(6, elementwise_affine=False), torch.randn(3, 6))
+
+
+class ReturnsList(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 2), nn.Linear(6, 3)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return [self.a(x), self.b(x)]
+
+
+def test_a_list_of_outputs_survives() -> None:
+    net = ReturnsList()
+    loaded = again(export(net, torch.randn(3, 6)))
+    x = torch.randn(2, 6)
+    assert all(torch.equal(a, b) for a, b in zip(loaded.module(x), net(x), strict=True))
+
+
+class AsksForTheBatch(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x)
+        return y * 2 if x.shape[0] > 4 else y
+
+
+@pytest.mark.parametrize("batch", [2, 8])
+def test_behaviour_that_depends_on_the_batch_is_refused(batch: int) -> None:
+    with pytest.raises(ExportError, match="gives another output at batch"):
+        export(AsksForTheBatch(), torch.randn(batch, 6))
+
+
+class Counts(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.n = nn.Buffer(torch.zeros(()))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.n.add_(1)
+        return x * self.n
+
+
+class GatesASlice(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Parameter(torch.ones(3))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x * 1
+        part = h[:, :3]
+        part.mul_(self.gate)
+        return torch.cat([h, part], 1)
+
+
+@pytest.mark.parametrize(("net", "told"), [(Counts(), "the model itself"), (GatesASlice(), "changes a view")])
+def test_changes_in_place_that_matter_later_are_refused(net: nn.Module, told: str) -> None:
+    with pytest.raises(ExportError, match=told):
+        export(net, torch.randn(3, 6))
+
+
+class FixedKernel(nn.Module):
+    """A weight that is no parameter, and one that is read by a layer and directly."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.blur = nn.Buffer(torch.ones(1, 1, 3, 3) / 9)
+        self.kernel = nn.Parameter(torch.randn(4, 36))
+
+    def forward(self, x: Tensor) -> Tensor:
+        blurred = functional.conv2d(x, self.blur).flatten(1)
+        return functional.linear(blurred, self.kernel) + self.kernel.mean(1)
+
+
+def test_fixed_and_shared_kernels() -> None:
+    net = FixedKernel()
+    model = export(net, torch.randn(3, 1, 8, 8))
+    loaded = again(model)
+    x = torch.randn(2, 1, 8, 8)
+    assert torch.equal(loaded.module(x), net(x))
+    assert sum(p.numel() for p in loaded.module.parameters()) == net.kernel.numel()
+
+
+class BreaksInTraining(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if self.training:
+            raise RuntimeError("needs targets")
+        return x * 2
+
+
+def test_a_module_that_raises_in_training_is_taken_with_a_note() -> None:
+    notes = export(BreaksInTraining(), torch.randn(3, 6)).notes
+    assert any("needs targets" in n for n in notes)
