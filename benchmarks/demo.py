@@ -81,7 +81,7 @@ def run(*, quick: bool) -> Figures:
 
 def _ship(scratch: Sequence[Metrics]) -> None:
     """Give the demo's report the baseline that it has no time for; latencies of another day are left out."""
-    label = f"the slim shape from scratch, int8 (benchmark, mean of {len(scratch)} seeds)"
+    label = f"slim from scratch, int8 (mean of {len(scratch)})"
     figures = {
         name: mean(row[name] for row in scratch) for name in ("top1", "top1_drop_points", "size_bytes", "parameters")
     }
