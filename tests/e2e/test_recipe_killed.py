@@ -63,9 +63,9 @@ def pure_outputs(state: RunState) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunState]:
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> RunState:
     with connect(home=tmp_path_factory.mktemp("undisturbed")) as client:
-        yield submit(client).wait(progress=False).state
+        return submit(client).wait(progress=False).state
 
 
 def victims(undisturbed: RunState) -> Iterator[str]:
