@@ -27,7 +27,7 @@ RANKS = [
     {"engine", "worker"},
     {"report"},
     {"client"},
-    {"cli"},
+    {"__main__", "cli"},
     {"testing"},
 ]
 RANK = {name: rank for rank, names in enumerate(RANKS) for name in names}

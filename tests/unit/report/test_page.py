@@ -131,7 +131,7 @@ def test_the_pipeline_file_makes_the_same_plan_again() -> None:
 def test_the_command_names_file_seed_and_digests() -> None:
     run = run_state()
     text = commands(run, "0.1.0")
-    assert "modelpress[embedded]==0.1.0" in text
+    assert "modelpress 0.1.0: in a checkout" in text
     assert f"--model {run.inputs['model']}" in text
     assert f"--data {run.inputs['data']}" in text
 
