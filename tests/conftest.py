@@ -1,7 +1,13 @@
-"""Tests run on one thread: they are small, and beside other load two threads of torch are slower than one."""
+"""The surroundings of every test: one thread, and a Ctrl-C that arrives."""
 
 from __future__ import annotations
 
 import os
+import signal
 
+# Tests are small, and beside other load two threads of torch are slower than one.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A job in the background of a script ignores SIGINT and hands that down to the processes that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
