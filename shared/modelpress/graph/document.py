@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from modelpress.errors import ModelFormatError
 
 FORMAT: Literal["modelpress-graph"] = "modelpress-graph"
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
+READABLE = (1, 2)
 MAX_BYTES = 64 * 2**20
 MAX_NODES = 200_000
 MAX_DEPTH = 32
@@ -22,21 +23,25 @@ MAX_ELEMENTS = 2**28
 MAX_INT_DIGITS = 20
 
 
+Size = Annotated[int, Field(ge=1, le=MAX_ELEMENTS)]
+Symbol = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
+
+
 class Record(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class InputRecord(Record):
-    """A graph input; null in ``shape`` is a dynamic dimension."""
+    """A graph input; a text in ``shape`` is a dynamic dimension, a symbol whose size ``sizes`` gives an example of."""
 
     name: str
     dtype: str
-    shape: tuple[Annotated[int, Field(ge=1, le=MAX_ELEMENTS)] | None, ...] = Field(max_length=16)
+    shape: tuple[Size | Symbol, ...] = Field(max_length=16)
 
     @field_validator("shape")
     @classmethod
-    def _fits(cls, shape: tuple[int | None, ...]) -> tuple[int | None, ...]:
-        if math.prod(n or 1 for n in shape) > MAX_ELEMENTS:
+    def _fits(cls, shape: tuple[int | str, ...]) -> tuple[int | str, ...]:
+        if math.prod(n for n in shape if isinstance(n, int)) > MAX_ELEMENTS:
             raise ValueError(f"a sample of more than {MAX_ELEMENTS} elements")
         return shape
 
@@ -96,9 +101,10 @@ class Document(Record):
     """The whole of ``graph.json``. Node *i* of ``nodes`` is referred to as ``{"node": i}``, and only by later nodes."""
 
     format: Literal["modelpress-graph"]
-    version: Literal[1]
+    version: Literal[2]
     form: Literal["dense", "constrained", "quantized"]
     inputs: tuple[InputRecord, ...]
+    sizes: dict[Symbol, Annotated[int, Field(ge=1, le=65536)]]
     leaves: dict[str, LeafRecord]
     tensors: dict[str, TensorRecord]
     nodes: tuple[Node, ...] = Field(max_length=MAX_NODES)
@@ -123,16 +129,36 @@ def parse(data: bytes) -> Document:
         raise ModelFormatError(f"graph.json is no JSON: {e}") from e
     except RecursionError as e:
         raise ModelFormatError("graph.json is nested too deeply") from e
-    if isinstance(value, dict) and value.get("version") not in (None, VERSION):
-        raise ModelFormatError(f"graph.json has version {value['version']!r}; this modelpress reads {VERSION}")
     _check_depth(value)
     _check_counts(value)
+    value = _current(value)
     try:
         return Document.model_validate_json(json.dumps(value))
     except ValidationError as e:
         fault = e.errors()[0]
         where = ".".join(str(x) for x in fault["loc"])
         raise ModelFormatError(f"graph.json: {where}: {fault['msg']}") from e
+
+
+def _current(value: Any) -> Any:
+    """An older version's document in the words of this one; what is no document at all is left to the grammar."""
+    version = value.get("version") if isinstance(value, dict) else None
+    if version is None or version == VERSION:
+        return value
+    if version != 1:
+        raise ModelFormatError(f"graph.json has version {version!r}; this modelpress reads {READABLE}")
+    return {**value, "version": VERSION, "sizes": {"batch": 2}, "inputs": _with_symbols(value.get("inputs"))}
+
+
+def _with_symbols(inputs: Any) -> Any:
+    """Version 1 wrote null for the batch, the only dynamic dimension that it knew."""
+    if not isinstance(inputs, list):
+        return inputs
+    shaped = [i if isinstance(i, dict) and isinstance(i.get("shape"), list) else None for i in inputs]
+    return [
+        old if new is None else {**new, "shape": ["batch" if n is None else n for n in new["shape"]]}
+        for old, new in zip(inputs, shaped, strict=True)
+    ]
 
 
 def render(document: Document) -> bytes:

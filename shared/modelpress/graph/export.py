@@ -18,7 +18,7 @@ from torch.export import Dim, ExportedProgram
 
 from modelpress.errors import ExportError
 from modelpress.graph.lift import DROPOUTS, Lifter
-from modelpress.graph.model import Model, TensorSpec
+from modelpress.graph.model import BATCH, Model, TensorSpec
 from modelpress.graph.parity import gradient_differences, output_difference, training_difference
 
 RANDOM = ("bernoulli", "rand", "randn", "normal", "uniform", "rrelu", "multinomial")
@@ -63,7 +63,7 @@ def lift(program: ExportedProgram, net: nn.Module, inputs: Sequence[Tensor]) -> 
     _own_tensors(module)
     placeholders = [n for n in module.graph.nodes if n.op == "placeholder"]
     specs = tuple(
-        TensorSpec(str(node.target), str(x.dtype).removeprefix("torch."), (None, *x.shape[1:]))
+        TensorSpec(str(node.target), str(x.dtype).removeprefix("torch."), (BATCH, *x.shape[1:]))
         for node, x in zip(placeholders, inputs, strict=True)
     )
     return Model(module.eval(), specs)

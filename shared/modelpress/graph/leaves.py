@@ -7,19 +7,21 @@ from the file, and must have exactly the shapes that the configuration implies.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from torch import nn
+from torch import fx, nn
 from torch.nn.utils import parametrize
 
 from modelpress.constraints.fake_quantize import FakeQuantize
 from modelpress.errors import ModelFormatError
+from modelpress.graph.behaviour import Attention, StochasticDepth
 
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
+Probability = Annotated[float, Field(ge=0, le=1)]
 
 
 class LeafConfig(BaseModel):
@@ -27,6 +29,10 @@ class LeafConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
     module: ClassVar[type[nn.Module]]
+    arity: ClassVar[tuple[int, int]] = (1, 1)
+    """Fewest and most arguments of a call: nodes, None, or lists of nodes where ``states`` says so."""
+    states: ClassVar[bool] = False
+    """Whether the second argument may be a list of nodes (an LSTM's two states)."""
 
     @classmethod
     def of(cls, module: nn.Module) -> LeafConfig:
@@ -68,6 +74,30 @@ class Conv3d(_Conv):
     module = nn.Conv3d
 
 
+class _ConvTranspose(LeafConfig):
+    in_channels: Size
+    out_channels: Size
+    kernel_size: tuple[Size, ...]
+    stride: tuple[Size, ...]
+    padding: tuple[Count, ...]
+    output_padding: tuple[Count, ...]
+    dilation: tuple[Size, ...]
+    groups: Size
+    bias: bool
+
+
+class ConvTranspose1d(_ConvTranspose):
+    module = nn.ConvTranspose1d
+
+
+class ConvTranspose2d(_ConvTranspose):
+    module = nn.ConvTranspose2d
+
+
+class ConvTranspose3d(_ConvTranspose):
+    module = nn.ConvTranspose3d
+
+
 class Linear(LeafConfig):
     module = nn.Linear
     in_features: Size
@@ -104,6 +134,13 @@ class LayerNorm(LeafConfig):
     bias: bool
 
 
+class RMSNorm(LeafConfig):
+    module = nn.RMSNorm
+    normalized_shape: tuple[Size, ...]
+    eps: float | None
+    elementwise_affine: bool
+
+
 class GroupNorm(LeafConfig):
     module = nn.GroupNorm
     num_groups: Size
@@ -119,9 +156,80 @@ class Embedding(LeafConfig):
     padding_idx: int | None
 
 
-class Dropout(LeafConfig):
+class _Recurrent(LeafConfig):
+    """Layers and directions multiply the modules that are built, so they are bounded."""
+
+    arity = (1, 2)
+    input_size: Size
+    hidden_size: Size
+    num_layers: Annotated[int, Field(ge=1, le=64)]
+    bias: bool
+    batch_first: bool
+    dropout: Probability
+    bidirectional: bool
+
+    @classmethod
+    def read(cls, module: nn.Module, name: str) -> Any:
+        return getattr(module, name)
+
+
+class RNN(_Recurrent):
+    module = nn.RNN
+    nonlinearity: Literal["tanh", "relu"]
+
+
+class LSTM(_Recurrent):
+    module = nn.LSTM
+    states = True
+    proj_size: Count
+
+
+class GRU(_Recurrent):
+    module = nn.GRU
+
+
+class AttentionLeaf(LeafConfig):
+    module = Attention
+    arity = (3, 4)
+    scale: float
+    p: Probability
+    causal: bool
+    grouped: bool
+
+
+class StochasticDepthLeaf(LeafConfig):
+    module = StochasticDepth
+    p: Probability
+    by_batch: bool
+    rescale: bool
+
+
+class _Dropout(LeafConfig):
+    p: Probability
+
+
+class Dropout(_Dropout):
     module = nn.Dropout
-    p: Annotated[float, Field(ge=0, le=1)]
+
+
+class Dropout1d(_Dropout):
+    module = nn.Dropout1d
+
+
+class Dropout2d(_Dropout):
+    module = nn.Dropout2d
+
+
+class Dropout3d(_Dropout):
+    module = nn.Dropout3d
+
+
+class AlphaDropout(_Dropout):
+    module = nn.AlphaDropout
+
+
+class FeatureAlphaDropout(_Dropout):
+    module = nn.FeatureAlphaDropout
 
 
 class FakeQuantizeLeaf(LeafConfig):
@@ -133,8 +241,10 @@ class FakeQuantizeLeaf(LeafConfig):
 CONFIGS: Mapping[str, type[LeafConfig]] = {
     c.module.__name__: c
     for c in (
-        Conv1d, Conv2d, Conv3d, Linear, BatchNorm1d, BatchNorm2d, BatchNorm3d,
-        LayerNorm, GroupNorm, Embedding, Dropout, FakeQuantizeLeaf,
+        Conv1d, Conv2d, Conv3d, ConvTranspose1d, ConvTranspose2d, ConvTranspose3d, Linear,
+        BatchNorm1d, BatchNorm2d, BatchNorm3d, LayerNorm, RMSNorm, GroupNorm, Embedding, RNN, LSTM, GRU,
+        AttentionLeaf, StochasticDepthLeaf,
+        Dropout, Dropout1d, Dropout2d, Dropout3d, AlphaDropout, FeatureAlphaDropout, FakeQuantizeLeaf,
     )
 }  # fmt: skip
 
@@ -175,3 +285,19 @@ def construct(kind: str, config: Mapping[str, Any], where: str) -> nn.Module:
         raise ModelFormatError(f"{where}.config.{field}: {fault['msg']}") from e
     except (ValueError, RuntimeError, TypeError, AssertionError, OverflowError) as e:
         raise ModelFormatError(f"{where}: {kind} refuses {dict(config)}: {e}") from e
+
+
+def check_arguments(kind: str, args: Sequence[Any], where: str) -> None:
+    """Check a call of a leaf: how many arguments, the first a node, later ones nodes or None or a list of states.
+
+    Raises:
+        ModelFormatError: others.
+    """
+    config = CONFIGS[kind]
+    fewest, most = config.arity
+    sound = fewest <= len(args) <= most and all(isinstance(a, fx.Node) for a in args[:fewest])
+    for a in args[fewest:]:
+        states = config.states and isinstance(a, list | tuple) and all(isinstance(s, fx.Node) for s in a)
+        sound = sound and (a is None or states or (isinstance(a, fx.Node) and not config.states))
+    if not sound:
+        raise ModelFormatError(f"{where}: {kind} takes {fewest} to {most} nodes, not {tuple(args)!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,18 +11,21 @@ from torch import Tensor, fx, nn
 
 from modelpress.catalogue import Form
 
+BATCH = "batch"
+"""The symbol of the dimension that counts samples."""
+
 
 @dataclass(frozen=True)
 class TensorSpec:
-    """One input of a graph. ``shape`` has None where a dimension is dynamic (the batch)."""
+    """One input of a graph. ``shape`` has a symbol (``batch``, ``length``) where a dimension is dynamic."""
 
     name: str
     dtype: str
-    shape: tuple[int | None, ...]
+    shape: tuple[int | str, ...]
 
-    def example(self, batch: int = 2, seed: int = 0) -> Tensor:
-        """A random tensor of this spec, ``[batch, ...]``: normal for floats, zeros and ones for integers."""
-        size = [batch if n is None else n for n in self.shape]
+    def example(self, sizes: Mapping[str, int], seed: int = 0) -> Tensor:
+        """A random tensor of this spec: normal for floats, zeros and ones for integers; ``sizes`` by symbol."""
+        size = [sizes[n] if isinstance(n, str) else n for n in self.shape]
         generator = torch.Generator().manual_seed(seed)
         dtype: torch.dtype = getattr(torch, self.dtype)
         if dtype.is_floating_point:
@@ -36,12 +39,14 @@ class Model:
 
     ``module`` is an ``fx.GraphModule`` whose parametrised operators are ``torch.nn`` leaf modules (or our own
     allow-listed leaves such as `modelpress.constraints.FakeQuantize`) at the user's own module paths; everything
-    else is an enumerated aten call. ``facts`` is JSON (bit widths, sparsity, what changed the structure); ``notes``
-    name what of the user's module the graph does not carry.
+    else is an enumerated aten call. ``sizes`` is what each symbol of the inputs' shapes was in the user's example.
+    ``facts`` is JSON (bit widths, sparsity, what changed the structure); ``notes`` name what of the user's module the
+    graph does not carry.
     """
 
     module: fx.GraphModule
     inputs: tuple[TensorSpec, ...]
+    sizes: Mapping[str, int] = field(default_factory=lambda: {BATCH: 2})
     form: Form = Form.DENSE
     facts: dict[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -54,8 +59,10 @@ class Model:
                 seen.add(node.target)
                 yield node.target, self.module.get_submodule(node.target)
 
-    def examples(self, batch: int = 2, seed: int = 0) -> tuple[Tensor, ...]:
-        return tuple(spec.example(batch, seed + i) for i, spec in enumerate(self.inputs))
+    def examples(self, batch: int = 2, seed: int = 0, **sizes: int) -> tuple[Tensor, ...]:
+        """Random inputs; ``batch`` and ``sizes`` override what the symbols were in the user's example."""
+        wanted = {**self.sizes, BATCH: batch, **sizes}
+        return tuple(spec.example(wanted, seed + i) for i, spec in enumerate(self.inputs))
 
     def with_(self, **changes: Any) -> Model:
         """A copy of the record (the module itself is shared)."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -15,37 +16,114 @@ import torch
 from torch import fx
 
 from modelpress.errors import ModelFormatError
+from modelpress.graph import creators
 
-ELEMENTWISE = (
-    "abs.default", "clamp.default", "elu.default", "exp.default", "gelu.default", "hardsigmoid.default",
-    "hardswish.default", "hardtanh.default", "leaky_relu.default", "log.default", "mish.default", "neg.default",
-    "pow.Tensor_Scalar", "relu.default", "relu6.default", "rsqrt.default", "sigmoid.default", "silu.default",
-    "softplus.default", "sqrt.default", "tanh.default",
+UNARY = (
+    "abs.default", "acos.default", "asin.default", "atan.default", "bitwise_not.default", "ceil.default",
+    "celu.default", "clamp.default", "clamp_max.default", "clamp_min.default", "cos.default", "elu.default",
+    "erf.default",
+    "exp.default", "exp2.default", "expm1.default", "floor.default", "gelu.default", "hardshrink.default",
+    "hardsigmoid.default", "hardswish.default", "hardtanh.default", "isfinite.default", "isinf.default",
+    "isnan.default", "leaky_relu.default", "log.default", "log10.default", "log1p.default", "log2.default",
+    "log_sigmoid.default", "logical_not.default", "masked_fill.Scalar", "mish.default", "nan_to_num.default",
+    "neg.default", "pow.Scalar", "pow.Tensor_Scalar", "reciprocal.default", "relu.default", "relu6.default",
+    "round.default", "rsqrt.default", "selu.default", "sigmoid.default", "sign.default", "silu.default", "sin.default",
+    "softplus.default", "softshrink.default", "sqrt.default", "square.default", "tan.default",
+    "tanh.default", "threshold.default", "trunc.default",
 )  # fmt: skip
 BINARY = (
-    "add.Scalar", "add.Tensor", "div.Scalar", "div.Tensor", "maximum.default", "minimum.default", "mul.Scalar",
-    "mul.Tensor", "sub.Scalar", "sub.Tensor",
+    "add.Scalar", "add.Tensor", "atan2.default", "bitwise_and.Scalar", "bitwise_and.Tensor", "bitwise_or.Scalar",
+    "bitwise_or.Tensor", "div.Scalar", "div.Scalar_mode", "div.Tensor", "div.Tensor_mode", "eq.Scalar", "eq.Tensor",
+    "floor_divide.Scalar", "floor_divide.default", "ge.Scalar", "ge.Tensor", "gt.Scalar", "gt.Tensor", "le.Scalar",
+    "le.Tensor", "lerp.Scalar", "lerp.Tensor", "logical_and.default", "logical_or.default", "lt.Scalar", "lt.Tensor",
+    "masked_fill.Tensor", "maximum.default", "minimum.default", "mul.Scalar", "mul.Tensor", "ne.Scalar", "ne.Tensor",
+    "pow.Tensor_Tensor", "remainder.Scalar", "remainder.Tensor", "rsub.Scalar", "sub.Scalar", "sub.Tensor",
+    "where.Scalar", "where.ScalarOther", "where.ScalarSelf", "where.self", "addcmul.default", "addcdiv.default",
 )  # fmt: skip
-REDUCTIONS = ("amax.default", "amin.default", "log_softmax.int", "mean.dim", "softmax.int", "sum.dim_IntList")
+REDUCTIONS = (
+    "all.default", "all.dim", "amax.default", "amin.default", "any.default", "any.dim", "argmax.default",
+    "argmin.default", "count_nonzero.dim_IntList", "cumprod.default", "cumsum.default", "linalg_vector_norm.default",
+    "log_softmax.int", "logsumexp.default", "max.default", "max.dim", "mean.default", "mean.dim", "min.default",
+    "min.dim", "norm.ScalarOpt_dim", "prod.default", "prod.dim_int", "softmax.int", "std.correction",
+    "std.dim", "std_mean.correction", "sum.default", "sum.dim_IntList", "var.correction", "var.dim",
+    "var_mean.correction", "glu.default", "sort.default", "argsort.default", "topk.default",
+    "cosine_similarity.default", "pairwise_distance.default", "cdist.default",
+)  # fmt: skip
 POOLING = (
-    "adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_max_pool2d.default",
-    "avg_pool1d.default", "avg_pool2d.default", "max_pool1d.default", "max_pool2d.default",
+    "adaptive_avg_pool1d.default", "adaptive_avg_pool2d.default", "adaptive_avg_pool3d.default",
+    "adaptive_max_pool1d.default", "adaptive_max_pool2d.default", "adaptive_max_pool3d.default",
+    "avg_pool1d.default", "avg_pool2d.default", "avg_pool3d.default", "max_pool1d.default", "max_pool2d.default",
+    "max_pool2d_with_indices.default", "max_pool3d.default", "max_unpool2d.default",
+)  # fmt: skip
+RESAMPLING = (
+    "affine_grid_generator.default", "channel_shuffle.default", "col2im.default", "constant_pad_nd.default",
+    "grid_sampler.default", "im2col.default", "pad.default", "pixel_shuffle.default", "pixel_unshuffle.default",
+    "upsample_bicubic2d.vec", "upsample_bilinear2d.default", "upsample_bilinear2d.vec", "upsample_linear1d.vec",
+    "upsample_nearest1d.vec", "upsample_nearest2d.default", "upsample_nearest2d.vec", "upsample_nearest3d.vec",
+    "upsample_trilinear3d.vec",
 )  # fmt: skip
 SHAPES = (
-    "cat.default", "chunk.default", "clone.default", "contiguous.default", "expand.default", "flatten.using_ints",
-    "permute.default", "reshape.default", "select.int", "slice.Tensor", "split.Tensor", "split_with_sizes.default",
-    "squeeze.dim", "sym_size.int", "t.default", "transpose.int", "unflatten.int", "unsqueeze.default", "view.default",
+    "alias.default", "broadcast_to.default", "cat.default", "chunk.default", "clone.default", "concat.default",
+    "contiguous.default", "detach.default", "diagonal.default", "expand.default", "expand_as.default",
+    "flatten.using_ints", "flip.default", "hstack.default", "meshgrid.indexing", "movedim.int", "movedim.intlist",
+    "narrow.default", "permute.default", "ravel.default", "repeat.default", "repeat_interleave.self_int",
+    "reshape.default", "reshape_as.default", "roll.default", "select.int", "slice.Tensor", "split.Tensor",
+    "split.sizes", "split_with_sizes.default", "squeeze.default", "squeeze.dim", "squeeze.dims", "stack.default",
+    "swapaxes.default", "sym_size.int", "t.default", "tile.default", "to.dtype", "transpose.int", "tril.default",
+    "triu.default", "type_as.default", "unbind.int", "unflatten.int", "unfold.default", "unsqueeze.default",
+    "view.default", "view_as.default", "vstack.default",
 )  # fmt: skip
-FUNCTIONAL = ("bmm.default", "conv2d.default", "linear.default", "matmul.default")
+INDEXING = (
+    "gather.default", "index.Tensor", "index_add.default", "index_copy.default", "index_put.default",
+    "index_select.default", "masked_scatter.default", "one_hot.default", "scatter.src", "scatter.value",
+    "scatter_add.default", "scatter_reduce.two", "select_scatter.default", "slice_scatter.default",
+    "take_along_dim.default",
+)  # fmt: skip
+CREATORS = (
+    "full_like.default", "new_full.default", "new_ones.default", "new_zeros.default", "ones_like.default",
+    "zeros_like.default",
+)  # fmt: skip
+"""On the device of their first argument, and in its dtype unless one was chosen."""
+FUNCTIONAL = (
+    "addmm.default", "baddbmm.default", "batch_norm.default", "bilinear.default", "bmm.default", "conv1d.default",
+    "conv1d.padding", "conv2d.default", "conv2d.padding", "conv3d.default", "conv3d.padding",
+    "conv_transpose1d.default", "conv_transpose2d.input", "conv_transpose3d.input", "dot.default", "einsum.default",
+    "embedding.default", "group_norm.default", "instance_norm.default", "layer_norm.default", "linear.default",
+    "matmul.default", "mm.default", "mv.default", "outer.default", "prelu.default", "rms_norm.default",
+)  # fmt: skip
+"""Parametrised operators whose weights the graph computes, or that have no leaf."""
 
-ATEN = (*ELEMENTWISE, *BINARY, *REDUCTIONS, *POOLING, *SHAPES, *FUNCTIONAL)
-PYTHON: Mapping[str, Callable[..., Any]] = {
-    "item": operator.getitem,
-    "int_add": operator.add,
-    "int_mul": operator.mul,
-    "int_floordiv": operator.floordiv,
+ATEN = (
+    *UNARY, *BINARY, *REDUCTIONS, *POOLING, *RESAMPLING, *SHAPES, *INDEXING, *CREATORS, *FUNCTIONAL,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Plain:
+    """A function that is no aten operator, and what each of its arguments may be, one letter each.
+
+    ``t`` a node; ``n`` a node or an integer; ``i`` an integer; ``f`` a node or a number; ``d`` a dtype or None.
+    """
+
+    call: Callable[..., Any]
+    arguments: str
+
+
+PLAIN: Mapping[str, Plain] = {
+    "item": Plain(operator.getitem, "ti"),
+    "int_add": Plain(operator.add, "nn"),
+    "int_sub": Plain(operator.sub, "nn"),
+    "int_mul": Plain(operator.mul, "nn"),
+    "int_floordiv": Plain(operator.floordiv, "nn"),
+    "int_mod": Plain(operator.mod, "nn"),
+    "int_neg": Plain(operator.neg, "n"),
+    "int_max": Plain(torch.sym_max, "nn"),
+    "int_min": Plain(torch.sym_min, "nn"),
+    "arange": Plain(creators.arange, "tfffd"),
+    "linspace": Plain(creators.linspace, "tffnd"),
+    "eye": Plain(creators.eye, "tnnd"),
 }
-"""Integer arithmetic on sizes, and picking one of several outputs; their arguments are nodes and integers only."""
+"""Picking one of several outputs, integer arithmetic on sizes, and creators that aten lacks in this form."""
 
 Target = Callable[..., Any]
 
@@ -53,7 +131,7 @@ Target = Callable[..., Any]
 @cache
 def targets() -> Mapping[str, Target]:
     """Name in the file -> what is called."""
-    table: dict[str, Target] = dict(PYTHON)
+    table: dict[str, Target] = {name: plain.call for name, plain in PLAIN.items()}
     for name in ATEN:
         packet, overload = name.split(".")
         table[f"aten.{name}"] = getattr(getattr(torch.ops.aten, packet), overload)
@@ -72,8 +150,8 @@ def check_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], where:
     Raises:
         ModelFormatError: too many or too few arguments, an unknown keyword, or a value of another type.
     """
-    if name in PYTHON:
-        _check_python(name, args, kwargs, where)
+    if name in PLAIN:
+        _check_plain(name, args, kwargs, where)
         return
     schema = targets()[name]._schema  # type: ignore[attr-defined]
     positional = [a for a in schema.arguments if not a.kwarg_only]
@@ -94,16 +172,23 @@ def check_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], where:
             raise ModelFormatError(f"{where}: {name}'s '{argument.name}' is a {argument.real_type}, not {value!r}")
 
 
-def _check_python(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
-    sound = len(args) == 2 and not kwargs and all(isinstance(a, fx.Node) or _is_int(a) for a in args)
-    if name == "item":
-        sound = sound and isinstance(args[0], fx.Node) and _is_int(args[1])
-    if not sound:
-        raise ModelFormatError(f"{where}: {name} takes two nodes or integers, not {tuple(args)!r} {dict(kwargs)!r}")
+def _check_plain(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
+    letters = PLAIN[name].arguments
+    if kwargs or len(args) != len(letters) or not all(_ALLOWED[k](a) for k, a in zip(letters, args, strict=True)):
+        raise ModelFormatError(f"{where}: {name} does not take {tuple(args)!r} {dict(kwargs)!r}")
 
 
 def _is_int(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+_ALLOWED: Mapping[str, Callable[[Any], bool]] = {
+    "t": lambda v: isinstance(v, fx.Node),
+    "n": lambda v: isinstance(v, fx.Node) or _is_int(v),
+    "i": _is_int,
+    "f": lambda v: isinstance(v, fx.Node | float) or _is_int(v),
+    "d": lambda v: v is None or isinstance(v, torch.dtype),
+}
 
 
 def _fits(value: Any, kind: Any) -> bool:

@@ -65,6 +65,7 @@ def save(model: Model) -> Serialised:
         version=VERSION,
         form=model.form.value,
         inputs=tuple(InputRecord(name=s.name, dtype=s.dtype, shape=s.shape) for s in model.inputs),
+        sizes=dict(model.sizes),
         leaves={path: _leaf_record(leaf) for path, leaf in model.leaves()},
         tensors=records,
         nodes=tuple(_node(n, index) for n in index),
@@ -93,7 +94,10 @@ def load(graph_json: bytes, tensors: bytes) -> Model:
     except (RuntimeError, AttributeError, SyntaxError) as e:
         raise ModelFormatError(f"graph.json is no valid graph: {e}") from e
     inputs = tuple(_spec(i) for i in document.inputs)
-    return Model(module.eval(), inputs, Form(document.form), dict(document.facts), document.notes)
+    symbols = {n for spec in inputs for n in spec.shape if isinstance(n, str)}
+    if symbols != set(document.sizes):
+        raise ModelFormatError(f"sizes name {sorted(document.sizes)}; the inputs' shapes have {sorted(symbols)}")
+    return Model(module.eval(), inputs, dict(document.sizes), Form(document.form), dict(document.facts), document.notes)
 
 
 # --- saving
@@ -296,8 +300,7 @@ def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document
     if isinstance(node, LeafNode):
         if node.leaf not in document.leaves:
             raise ModelFormatError(f"{where}: there is no leaf '{node.leaf}'")
-        if len(args) != 1 or not isinstance(args[0], fx.Node):
-            raise ModelFormatError(f"{where}: a leaf takes one node")
+        leaves.check_arguments(document.leaves[node.leaf].type, args, where)
         return graph.call_module(node.leaf, args)
     if node.target not in operators.targets():
         raise ModelFormatError(f"{where}: unknown operator '{node.target}'")

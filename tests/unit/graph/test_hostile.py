@@ -105,7 +105,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
         lambda g: g["leaves"].update({f"l{i}": {"type": "Dropout", "config": {"p": 0.5}} for i in range(20_001)}),
         "the limit is",
     ),
-    "a sample of terabytes": (lambda g: g["inputs"][0].update(shape=[None, 2**27, 2**27]), "elements"),
+    "a sample of terabytes": (lambda g: g["inputs"][0].update(shape=["batch", 2**27, 2**27]), "elements"),
     "input after a call": (
         lambda g: g["nodes"].append({"op": "input", "input": "y"}),
         "before all other nodes",

@@ -15,10 +15,10 @@ from modelpress.graph.axes import analyse
 from modelpress.graph.axes.analysis import rule_of
 from modelpress.graph.axes.leaves import leaf_rule
 from modelpress.graph.leaves import CONFIGS
-from modelpress.graph.operators import PYTHON, targets
+from modelpress.graph.operators import PLAIN, targets
 from tests.unit.graph.axes.nets import lifted, model
 
-WITHOUT_A_RULE = {"aten.conv2d.default", *PYTHON} - {"item"}
+WITHOUT_A_RULE = {"aten.conv2d.default", *PLAIN} - {"item"}
 """A convolution whose kernel the graph computes, which freezes what it touches, and arithmetic on sizes."""
 
 

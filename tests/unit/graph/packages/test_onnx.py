@@ -96,7 +96,7 @@ def test_the_model_is_left_alone(int8: Model) -> None:
 def test_facts(dense: Model, int8: Model) -> None:
     facts = make_package(int8).facts
     assert facts["precision"] == "int8"
-    assert facts["inputs"] == [{"name": "x", "dtype": "float32", "shape": [None, 1, 8, 8]}]
+    assert facts["inputs"] == [{"name": "x", "dtype": "float32", "shape": ["batch", 1, 8, 8]}]
     assert facts["macs_by_layer"] == {"stem": 64 * 8 * 9, "inner": 64 * 8 * 72, "head": 40}
     assert facts["macs"] == make_package(dense).facts["macs"]
     assert facts["parameters"] == 8 * 9 + 8 + 8 * 72 + 8 + 45
