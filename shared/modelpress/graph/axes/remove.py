@@ -12,7 +12,8 @@ from modelpress.errors import InputError
 from modelpress.graph.axes.axis import Axes
 from modelpress.graph.axes.expr import Atom, Dims
 from modelpress.graph.axes.indices import Keep, kept
-from modelpress.graph.axes.resize import Resizer, resize_leaf, resize_operator
+from modelpress.graph.axes.resize import Resizer, resize_operator
+from modelpress.graph.axes.resize_leaves import resize_leaf
 from modelpress.graph.model import Model
 
 

@@ -1,4 +1,4 @@
-"""Writing new sizes where a graph or a leaf module spells them out: the counterpart of the rules."""
+"""Writing new sizes where a graph spells them out: the counterpart of the operators' rules."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, fx, nn
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import Tensor, fx
 
 from modelpress.graph.axes.axis import Axes
 from modelpress.graph.axes.call import argument, set_argument
 from modelpress.graph.axes.expr import Dims, Expr
 from modelpress.graph.axes.indices import Keep, kept, kept_size
 from modelpress.graph.axes.movement import ranges
-from modelpress.graph.axes.unify import split
 
 aten = torch.ops.aten
 
@@ -53,7 +51,6 @@ class Resizer:
 
 
 OperatorResize = Callable[[fx.Node, Resizer], None]
-LeafResize = Callable[[Any, Dims, Resizer], None]
 
 
 def sizes(name: str) -> OperatorResize:
@@ -112,55 +109,7 @@ OPERATORS: Mapping[Any, OperatorResize] = {
 }
 
 
-def linear(leaf: nn.Linear, x: Dims, resizer: Resizer) -> None:
-    leaf.out_features, leaf.in_features = leaf.weight.shape
-
-
-def convolution(leaf: nn.Conv1d | nn.Conv2d | nn.Conv3d, x: Dims, resizer: Resizer) -> None:
-    channels = x[-leaf.weight.ndim + 1]
-    leaf.out_channels, leaf.in_channels = leaf.weight.shape[0], resizer.size(channels)
-    leaf.groups = leaf.in_channels // leaf.weight.shape[1]
-
-
-def batch_norm(leaf: _BatchNorm, x: Dims, resizer: Resizer) -> None:
-    leaf.num_features = resizer.size(x[1])
-
-
-def layer_norm(leaf: nn.LayerNorm, x: Dims, resizer: Resizer) -> None:
-    leaf.normalized_shape = tuple(resizer.size(dim) for dim in x[-len(leaf.normalized_shape) :])
-
-
-def group_norm(leaf: nn.GroupNorm, x: Dims, resizer: Resizer) -> None:
-    pieces = split(x[1], leaf.num_groups, "group norm")
-    if pieces is not None:  # None where nothing of the channels may go
-        leaf.num_groups, leaf.num_channels = resizer.size(pieces[0]), resizer.size(x[1])
-
-
-def embedding(leaf: nn.Embedding, x: Dims, resizer: Resizer) -> None:
-    leaf.num_embeddings, leaf.embedding_dim = leaf.weight.shape
-
-
-LEAVES: Mapping[type[nn.Module], LeafResize] = {
-    nn.Linear: linear,
-    nn.Conv1d: convolution,
-    nn.Conv2d: convolution,
-    nn.Conv3d: convolution,
-    _BatchNorm: batch_norm,
-    nn.LayerNorm: layer_norm,
-    nn.GroupNorm: group_norm,
-    nn.Embedding: embedding,
-}
-
-
 def resize_operator(node: fx.Node, resizer: Resizer) -> None:
     """Rewrite the sizes among an operator's arguments."""
     if node.target in OPERATORS:
         OPERATORS[node.target](node, resizer)
-
-
-def resize_leaf(leaf: nn.Module, node: fx.Node, resizer: Resizer) -> None:
-    """Rewrite the sizes that a leaf keeps beside its parameters, which are sliced already."""
-    for kind in type(leaf).__mro__:
-        if kind in LEAVES:
-            LEAVES[kind](leaf, resizer.dims(node.all_input_nodes[0]), resizer)
-            return
