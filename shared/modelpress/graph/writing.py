@@ -1,0 +1,97 @@
+"""A `Model` as bytes: equal models give equal bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import safetensors.torch
+from torch import Tensor, fx, nn
+
+from modelpress.errors import ModelFormatError
+from modelpress.graph import constrained, leaves, operators
+from modelpress.graph.arguments import encode, encode_output
+from modelpress.graph.document import (
+    FORMAT,
+    VERSION,
+    CallNode,
+    Document,
+    InputNode,
+    InputRecord,
+    LeafNode,
+    LeafRecord,
+    Node,
+    TensorNode,
+    TensorRecord,
+    render,
+)
+from modelpress.graph.model import Model
+
+
+@dataclass(frozen=True)
+class Serialised:
+    """The two files of a model."""
+
+    graph_json: bytes
+    tensors: bytes
+
+
+def save(model: Model) -> Serialised:
+    """Bytes of ``model``; equal models give equal bytes.
+
+    Raises:
+        ModelFormatError: the graph holds something that the format has no word for.
+    """
+    module = model.module
+    index = {node: i for i, node in enumerate(n for n in module.graph.nodes if n.op != "output")}
+    output = next(n for n in module.graph.nodes if n.op == "output")
+    records, stored = _tensors(module)
+    document = Document(
+        format=FORMAT,
+        version=VERSION,
+        form=model.form.value,
+        inputs=tuple(InputRecord(name=s.name, dtype=s.dtype, shape=s.shape) for s in model.inputs),
+        sizes=dict(model.sizes),
+        leaves={path: _leaf_record(leaf) for path, leaf in model.leaves()},
+        tensors=records,
+        nodes=tuple(_node(n, index) for n in index),
+        output=encode_output(output.args[0], index),
+        facts=model.facts,
+        notes=model.notes,
+    )
+    return Serialised(render(document), safetensors.torch.save(stored))
+
+
+def _leaf_record(leaf: nn.Module) -> LeafRecord:
+    kind, config = leaves.describe(leaf)
+    return LeafRecord(type=kind, config=config, constraints=constrained.records_of(leaf))
+
+
+def _tensors(module: nn.Module) -> tuple[dict[str, TensorRecord], dict[str, Tensor]]:
+    records: dict[str, TensorRecord] = {}
+    stored: dict[str, Tensor] = {}
+    first: dict[int, str] = {}
+    parameters = dict(module.named_parameters(remove_duplicate=False))
+    for name, tensor in sorted([*parameters.items(), *module.named_buffers(remove_duplicate=False)]):
+        kind = "parameter" if name in parameters else "buffer"
+        owner = first.setdefault(id(tensor), name)
+        tied_to = owner if owner != name else None
+        records[name] = TensorRecord(kind=kind, trainable=tensor.requires_grad, tied_to=tied_to)  # type: ignore[arg-type]
+        if tied_to is None:
+            stored[name] = tensor.detach().cpu().contiguous()
+    return records, stored
+
+
+def _node(node: fx.Node, index: Mapping[fx.Node, int]) -> Node:
+    args = tuple(encode(a, index) for a in node.args)
+    if node.op == "placeholder":
+        return InputNode(op="input", input=str(node.target))
+    if node.op == "get_attr":
+        return TensorNode(op="tensor", tensor=str(node.target))
+    if node.op == "call_module":
+        return LeafNode(op="leaf", leaf=str(node.target), args=args)
+    name = operators.names().get(node.target)  # type: ignore[arg-type]
+    if name is None:
+        raise ModelFormatError(f"the operator {node.target} has no place in the format")
+    operators.check_call(name, node.args, node.kwargs, node.name)
+    return CallNode(op="call", target=name, args=args, kwargs={k: encode(v, index) for k, v in node.kwargs.items()})
