@@ -34,7 +34,7 @@ def _factors(layer: nn.Linear) -> list[nn.Module]:
     """The exact factors of a linear layer by its singular values."""
     u, s, v = torch.linalg.svd(layer.weight.detach())
     first, second = nn.Linear(6, 6, bias=False), nn.Linear(6, 6)
-    first.weight.data, second.weight.data = s[:, None] * v, u.contiguous()
+    first.weight.data, second.weight.data = (s[:, None] * v).contiguous(), u.contiguous()
     second.bias.data = layer.bias.detach().clone()
     return [first, second]
 
