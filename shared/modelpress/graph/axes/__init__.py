@@ -12,5 +12,6 @@ from modelpress.graph.axes.analysis import analyse
 from modelpress.graph.axes.axis import Axes, Axis, Slice
 from modelpress.graph.axes.remove import remove
 from modelpress.graph.axes.selection import group_scores, keep_best, keep_count
+from modelpress.graph.axes.slim import reset, slim
 
-__all__ = ["Axes", "Axis", "Slice", "analyse", "group_scores", "keep_best", "keep_count", "remove"]
+__all__ = ["Axes", "Axis", "Slice", "analyse", "group_scores", "keep_best", "keep_count", "remove", "reset", "slim"]
