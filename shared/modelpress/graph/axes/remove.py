@@ -12,8 +12,9 @@ from modelpress.errors import InputError
 from modelpress.graph.axes.axis import Axes
 from modelpress.graph.axes.expr import Atom, Dims
 from modelpress.graph.axes.indices import Keep, kept
-from modelpress.graph.axes.resize import Resizer, resize_operator
+from modelpress.graph.axes.resize import Resizer
 from modelpress.graph.axes.resize_leaves import resize_leaf
+from modelpress.graph.axes.resizers import resize_operator
 from modelpress.graph.model import Model
 
 

@@ -107,9 +107,3 @@ OPERATORS: Mapping[Any, OperatorResize] = {
     aten.split_with_sizes.default: divided,
     aten.slice.Tensor: narrowed,
 }
-
-
-def resize_operator(node: fx.Node, resizer: Resizer) -> None:
-    """Rewrite the sizes among an operator's arguments."""
-    if node.target in OPERATORS:
-        OPERATORS[node.target](node, resizer)
