@@ -34,6 +34,8 @@ class LayerCost:
     format; ``weight_bytes`` is all that is stored: weights in their own dtype, scales, masks, statistics. ``macs``
     (multiply-accumulates, see `modelpress.graph.multiplications`) and ``activation_bytes`` (of the values that are
     written, so none for views) are of an evaluation. What is tied counts in the first row that has it.
+    ``shape`` and ``bits`` are those of the weight as stored; a layer of several weights (recurrent ones) has the number
+    of their entries for a shape, one of none has () and 0.
     """
 
     path: str
@@ -43,6 +45,8 @@ class LayerCost:
     macs: int
     activation_bytes: int
     calls: int
+    shape: tuple[int, ...] = ()
+    bits: int = 0
 
 
 FIGURES = ("parameters", "weight_bytes", "macs", "activation_bytes", "calls")
@@ -80,13 +84,81 @@ def _row(
     module: fx.GraphModule, path: str, nodes: Sequence[fx.Node], values: Mapping[fx.Node, Any], counted: set[int]
 ) -> LayerCost:
     """``counted`` has the ids of the tensors that earlier rows hold; this row's are added."""
-    first = nodes[0]
-    if first.op == "call_function":
-        return LayerCost(path, operator_name(first), 0, 0, operator_macs(first, values), _written(first, values), 1)
-    if first.op == "get_attr":
-        return _bare(path, module.get_parameter(path) if _is_parameter(module, path) else module.get_buffer(path), counted)
-    leaf = module.get_submodule(path)
-    parameters = sum(n for tensor, n in _parameters(leaf) if id(tensor) not in counted)
-    macs = sum(leaf_macs(leaf, fx.map_arg(node.args, values.__getitem__), values[node]) for node in nodes)
-    written = sum(_written(node, values) for node in nodes)
-    return LayerCost(path, leaf_type(leaf), parameters, _bytes(leaf, counted), macs, written, len(nodes))
+    held = _held(module, nodes[0])
+    new = {name: tensor for name, tensor in held.items() if id(tensor) not in counted}
+    counted.update(map(id, new.values()))
+    shape, bits = _weight_format(held)
+    return LayerCost(
+        path=path,
+        type=_type(module, nodes[0]),
+        parameters=sum(tensor.numel() for name, tensor in new.items() if _is_weight(name, tensor)),
+        weight_bytes=sum(tensor.nbytes for tensor in new.values()),
+        macs=sum(_macs(module, node, values) for node in nodes),
+        activation_bytes=sum(_written_bytes(node, values) for node in nodes),
+        calls=len(nodes),
+        shape=shape,
+        bits=bits,
+    )
+
+
+def _type(module: fx.GraphModule, node: fx.Node) -> str:
+    if node.op == "call_module":
+        return leaf_type(module.get_submodule(str(node.target)))
+    if node.op == "call_function":
+        return operator_name(node)
+    return "Parameter" if any(_is_weight(*entry) for entry in _held(module, node).items()) else "Buffer"
+
+
+def _held(module: fx.GraphModule, node: fx.Node) -> dict[str, Tensor]:
+    """The tensors that a node reads from the module tree, as they are stored, by name; each once."""
+    if node.op == "call_function":
+        return {}
+    owner_path, _, name = str(node.target).rpartition(".")
+    if node.op == "call_module":
+        owner = module.get_submodule(str(node.target))
+    else:
+        owner = module.get_submodule(owner_path)
+        if not parametrize.is_parametrized(owner, name):
+            return {name: getattr(owner, name)}
+        owner = owner.parametrizations[name]  # type: ignore[index, assignment]
+    return dict(chain(owner.named_parameters(), owner.named_buffers()))
+
+
+def _is_weight(name: str, tensor: Tensor) -> bool:
+    """Whether it is a parameter, or what a constraint keeps in place of one (integers are buffers)."""
+    return isinstance(tensor, nn.Parameter) or name.rpartition(".")[2].startswith("original")
+
+
+def _weight_format(held: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int]:
+    """`LayerCost.shape` and `LayerCost.bits` of what holds these tensors."""
+    weights = {name: tensor for name, tensor in held.items() if _is_weight(name, tensor)}
+    if not weights:
+        return (), 0
+    only = next(iter(weights.values()))
+    main = weights.get("weight", weights.get("parametrizations.weight.original", only if len(weights) == 1 else None))
+    if main is None:
+        return (sum(tensor.numel() for tensor in weights.values()),), only.element_size() * 8
+    return tuple(main.shape), main.element_size() * 8
+
+
+def _macs(module: fx.GraphModule, node: fx.Node, values: Mapping[fx.Node, Any]) -> int:
+    if node.op == "call_module":
+        inputs = fx.map_arg(node.args, values.__getitem__)
+        return leaf_macs(module.get_submodule(str(node.target)), inputs, values[node])
+    return operator_macs(node, values) if node.op == "call_function" else 0
+
+
+def _written_bytes(node: fx.Node, values: Mapping[fx.Node, Any]) -> int:
+    """Of a call's outputs that do not share the memory of an input."""
+    if node.op == "get_attr":
+        return 0
+    given = {_storage(tensor) for source in node.all_input_nodes for tensor in _flat(values[source])}
+    return sum(tensor.nbytes for tensor in _flat(values[node]) if _storage(tensor) not in given)
+
+
+def _flat(value: Any) -> Iterator[Tensor]:
+    return (leaf for leaf in pytree.tree_leaves(value) if isinstance(leaf, Tensor))
+
+
+def _storage(tensor: Tensor) -> int:
+    return int(tensor.untyped_storage()._cdata)

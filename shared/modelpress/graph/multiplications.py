@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -38,14 +38,18 @@ def leaf_macs(leaf: nn.Module, inputs: Sequence[Any], output: Any) -> int:
     return LEAVES[kind](leaf, inputs, output) if kind is not None else 0
 
 
+def _size(shape: Iterable[int]) -> int:
+    return math.prod(shape)
+
+
 def _convolution(a: Arguments, out: Tensor) -> int:
     """Each output is a sum over a window of one group's channels: all that one output channel's weights hold."""
-    return out.numel() * math.prod(a["weight"].shape[1:])
+    return out.numel() * _size(a["weight"].shape[1:])
 
 
 def _transposed_convolution(a: Arguments, out: Tensor) -> int:
     """Each input goes to a window of one group's output channels."""
-    return int(a["input"].numel()) * math.prod(a["weight"].shape[1:])
+    return int(a["input"].numel()) * _size(a["weight"].shape[1:])
 
 
 def _matrix_product(left: str) -> Callable[[Arguments, Tensor], int]:
@@ -54,7 +58,7 @@ def _matrix_product(left: str) -> Callable[[Arguments, Tensor], int]:
 
 
 def _bilinear(a: Arguments, out: Tensor) -> int:
-    return out.numel() * math.prod(a["weight"].shape[1:])
+    return out.numel() * _size(a["weight"].shape[1:])
 
 
 def _attention(a: Arguments, out: Tensor) -> int:
@@ -67,7 +71,7 @@ def _einsum(a: Arguments, out: Tensor) -> int:
 
 def attention_macs(query: Tensor, key: Tensor, value: Tensor) -> int:
     """[..., h, n, d], [..., g, m, d], [..., g, m, e]: scores of n x m pairs over d, then their sums of values, e."""
-    return math.prod(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
+    return _size(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
 def einsum_macs(equation: str, shapes: Sequence[Sequence[int]], path: Sequence[int] | None = None) -> int:
@@ -90,7 +94,7 @@ def einsum_macs(equation: str, shapes: Sequence[Sequence[int]], path: Sequence[i
         right, left = pending.pop(j), pending.pop(i)
         needed = output.union(*pending)
         summed, kept = (left & right) - needed, (left | right) & needed
-        macs += math.prod(sizes[letter] for letter in summed | kept) if summed else 0
+        macs += _size(sizes[letter] for letter in summed | kept) if summed else 0
         pending.insert(len(pending) if path else 0, kept)
     return macs
 
@@ -110,7 +114,7 @@ def _einsum_letters(equation: str, ranks: Sequence[int]) -> tuple[list[str], set
 def _conv_leaf(leaf: nn.Module, inputs: Sequence[Any], output: Any) -> int:
     assert isinstance(leaf, nn.modules.conv._ConvNd)
     inner, passed = (leaf.out_channels, inputs[0]) if leaf.transposed else (leaf.in_channels, output)
-    return int(passed.numel()) * (inner // leaf.groups) * math.prod(leaf.kernel_size)
+    return int(passed.numel()) * (inner // leaf.groups) * _size(leaf.kernel_size)
 
 
 def _linear_leaf(leaf: nn.Module, inputs: Sequence[Any], output: Any) -> int:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.utils import parametrize
 
 from modelpress.graph.model import Model
 
@@ -67,13 +68,18 @@ class _Recorder(fx.Interpreter):
         return self.values[n]
 
     def get_attr(self, target: Any, args: Any, kwargs: Any) -> Any:
-        value = super().get_attr(target, args, kwargs)
-        return self._of(value) if isinstance(value, Tensor) else value
+        owner_path, _, name = target.rpartition(".")
+        owner: Any = self.module.get_submodule(owner_path)
+        if parametrize.is_parametrized(owner, name):
+            return self._called(owner.parametrizations[name])
+        return self._of(getattr(owner, name))
 
     def call_module(self, target: Any, args: Any, kwargs: Any) -> Any:
-        leaf = self.fetch_attr(target)
-        state = {name: self._of(tensor) for name, tensor in chain(leaf.named_parameters(), leaf.named_buffers())}
-        return torch.func.functional_call(leaf, state, args, kwargs)
+        return self._called(self.fetch_attr(target), *args, **kwargs)
+
+    def _called(self, module: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        state = {name: self._of(tensor) for name, tensor in chain(module.named_parameters(), module.named_buffers())}
+        return torch.func.functional_call(module, state, args, kwargs)
 
     def _of(self, tensor: Tensor) -> Tensor:
         """One fake a tensor, so that what is tied stays tied."""

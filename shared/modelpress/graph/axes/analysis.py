@@ -19,8 +19,8 @@ from modelpress.graph.axes.exactness import mark_contractions
 from modelpress.graph.axes.expr import Atom, Dims, constants, freeze
 from modelpress.graph.axes.leaves import leaf_rule
 from modelpress.graph.axes.movement import MOVEMENT, Rule, item
-from modelpress.graph.axes.shapes import Shapes, shapes_of
 from modelpress.graph.model import Model
+from modelpress.graph.shapes import Shapes, shapes_of
 
 OPERATORS: Mapping[Any, Rule] = {**MOVEMENT, **COMPUTE, operator.getitem: item}
 

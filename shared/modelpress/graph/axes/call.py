@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from modelpress.graph.axes.expr import Dims
-from modelpress.graph.axes.shapes import Shape, Shapes
+from modelpress.graph.shapes import Shape, Shapes
 
 Value = Dims | tuple[Dims, ...] | None
 """The dimensions of a tensor, of a tuple of tensors, or None for a value that is no tensor."""

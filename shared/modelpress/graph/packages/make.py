@@ -7,7 +7,7 @@ from typing import Any
 from modelpress.artifacts.package import Package
 from modelpress.catalogue import Form
 from modelpress.errors import InputError
-from modelpress.graph.macs import multiply_accumulates
+from modelpress.graph.costs import costs, totals
 from modelpress.graph.model import Model
 from modelpress.graph.packages.onnx import OPSET, to_onnx
 
@@ -26,18 +26,13 @@ def make_package(model: Model, format: str = "onnx") -> Package:
 
 def package_facts(model: Model) -> dict[str, Any]:
     """JSON; ``shape`` has null where a dimension is dynamic."""
-    macs = multiply_accumulates(model)
+    rows = costs(model)
+    total = totals(rows)
     return {
         "precision": "int8" if model.form is Form.QUANTIZED else "fp32",
         "opset": OPSET,
         "inputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape)} for s in model.inputs],
-        "parameters": parameters(model),
-        "macs": sum(macs.values()),
-        "macs_by_layer": macs,
+        "parameters": total.parameters,
+        "macs": total.macs,
+        "macs_by_layer": {row.path: row.macs for row in rows if row.macs},
     }
-
-
-def parameters(model: Model) -> int:
-    """Entries of weights and biases of all leaves, whatever their number format."""
-    tensors = [getattr(leaf, name, None) for _, leaf in model.leaves() for name in ("weight", "bias")]
-    return sum(t.numel() for t in tensors if t is not None)
