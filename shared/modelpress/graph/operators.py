@@ -152,8 +152,16 @@ def check_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], where:
     """
     if name in PLAIN:
         _check_plain(name, args, kwargs, where)
-        return
-    schema = targets()[name]._schema  # type: ignore[attr-defined]
+    else:
+        check_schema(name, targets()[name]._schema, args, kwargs, where)  # type: ignore[attr-defined]
+
+
+def check_schema(name: str, schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
+    """Check a call against a ``torch.FunctionSchema``.
+
+    Raises:
+        ModelFormatError: as `check_call`.
+    """
     positional = [a for a in schema.arguments if not a.kwarg_only]
     if len(args) > len(positional):
         raise ModelFormatError(f"{where}: {name} takes at most {len(positional)} positional arguments, not {len(args)}")

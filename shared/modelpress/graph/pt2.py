@@ -1,0 +1,179 @@
+"""Reading ``.pt2`` archives, which ``torch.export.save`` writes, as models: nothing is unpickled, nothing evaluated.
+
+MLflow logs PyTorch models so by default. ``torch.export.load`` is never called: it unpickles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from torch import fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils import _pytree as pytree
+
+from modelpress.errors import ExportError, ModelFormatError
+from modelpress.graph.lift import Lifter
+from modelpress.graph.limited_json import read_json
+from modelpress.graph.model import BATCH, Model, TensorSpec
+from modelpress.graph.pt2_archive import Record, opened, validated
+from modelpress.graph.pt2_program import Dynamic, GraphReader, GraphRecord, SignatureRecord, Source, TensorValue
+
+SCHEMA_MAJOR = 8
+UNCHECKED = "read from a .pt2 archive: outputs and gradients could not be compared with the module it was exported from"
+
+
+class CallRecord(Record):
+    fqn: str
+    signature: dict[str, Any] | None = None
+
+
+class ModuleRecord(Record):
+    graph: GraphRecord
+    signature: SignatureRecord
+    module_call_graph: list[CallRecord]
+
+
+class VersionRecord(Record):
+    major: int
+    minor: int
+
+
+class ProgramRecord(Record):
+    graph_module: ModuleRecord
+    schema_version: VersionRecord
+
+
+def read_pt2(source: str | Path | bytes) -> Model:
+    """The model in a ``torch.export.save`` archive, which must be of evaluation mode.
+
+    Args:
+        source: a file's path, or its bytes.
+
+    Returns:
+        A dense model with memory of its own. Its notes name what an archive cannot tell: there is no module to compare
+        with, and what the module did only in training is gone.
+
+    Raises:
+        NotFoundError: there is no such file.
+        ModelFormatError: no such archive, broken or hostile bytes, or a graph that the format does not hold; names the
+            node and the user's line.
+    """
+    with opened(source) as archive:
+        name = f"models/{archive.model_name}.json"
+        program = validated(ProgramRecord, archive.json(name), name)
+        if program.schema_version.major != SCHEMA_MAJOR:
+            raise ModelFormatError(
+                f"{name} has schema version {program.schema_version.major}; this modelpress reads {SCHEMA_MAJOR}"
+            )
+        module = program.graph_module
+        reader = GraphReader(module.graph, module.signature, archive.tensors())
+        graph = reader.run()
+    specs, sizes, notes = input_specs(graph.graph)
+    lifted = _lifted(graph, output_spec(module.module_call_graph, len(module.graph.outputs)))
+    return Model(lifted.eval(), specs, sizes, notes=(UNCHECKED, *reader.notes, *notes, *_momentum_notes(lifted)))
+
+
+def _lifted(source: Source, out_spec: pytree.TreeSpec) -> fx.GraphModule:
+    try:
+        return Lifter(cast(fx.GraphModule, source), {}).run(out_spec)
+    except ExportError as e:
+        raise ModelFormatError(f"the archive's graph cannot be lifted: {e}") from e
+    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError) as e:
+        # Layers that do not fit their weights: what torch's constructors raise is not of one kind.
+        raise ModelFormatError(f"the archive's graph is no valid graph: {type(e).__name__}: {str(e)[:300]}") from e
+
+
+def input_specs(graph: fx.Graph) -> tuple[tuple[TensorSpec, ...], dict[str, int], list[str]]:
+    """Inputs, the sizes that their symbols had in the example, and notes on what shapes cannot say."""
+    symbols: dict[str, str] = {}
+    sizes: dict[str, int] = {}
+    notes: list[str] = []
+    specs = []
+    for node in graph.find_nodes(op="placeholder"):
+        value = node.meta.get("val")
+        if not isinstance(value, TensorValue):
+            raise ModelFormatError(f"the archive says nothing of the input '{node.target}'")
+        shape = tuple(n if isinstance(n, int) else _symbol(n, i, symbols, sizes) for i, n in enumerate(value.shape))
+        notes += [
+            f"dimension {i} of '{node.target}' is computed from others ({n.expression[:80]}): give sizes that agree"
+            for i, n in enumerate(value.shape)
+            if isinstance(n, Dynamic) and n.symbol is None
+        ]
+        specs.append(TensorSpec(str(node.target), str(value.dtype).removeprefix("torch."), shape))
+    if BATCH not in sizes:
+        notes.append("exported at a fixed batch: the graph may run only at that batch; export with a dynamic one")
+    return tuple(specs), sizes, notes
+
+
+def _symbol(size: Dynamic, dimension: int, symbols: dict[str, str], sizes: dict[str, int]) -> str:
+    """The symbol for a dynamic dimension: ``batch`` for what comes first, else ``size_1``, ``size_2``..."""
+    if size.expression not in symbols:
+        is_batch = dimension == 0 and BATCH not in sizes
+        name = BATCH if is_batch else f"size_{sum(s != BATCH for s in sizes) + 1}"
+        symbols[size.expression] = name
+        sizes[name] = size.hint or 2
+    return symbols[size.expression]
+
+
+def _momentum_notes(module: nn.Module) -> list[str]:
+    layers = [name for name, m in module.named_modules() if isinstance(m, _BatchNorm) and m.momentum == 0.0]
+    if not layers:
+        return []
+    return [f"momentum 0 of {', '.join(layers[:5])}: an export writes 0 for a cumulative average (momentum=None) too"]
+
+
+# --- the output's structure
+
+
+def output_spec(calls: list[CallRecord], outputs: int) -> pytree.TreeSpec:
+    """The structure of nested outputs, from the record of the whole module's call.
+
+    Raises:
+        ModelFormatError: none, of another number of outputs, or of a class that the format does not hold.
+    """
+    whole = next((c.signature for c in calls if c.fqn == ""), None)
+    text = whole.get("out_spec") if whole else None
+    if not isinstance(text, str):
+        raise ModelFormatError("the archive does not say how the outputs are nested")
+    value = read_json(text.encode(), "out_spec", max_bytes=2**20, max_depth=64)
+    if not isinstance(value, list) or len(value) != 2 or value[0] != 1:
+        raise ModelFormatError("out_spec is of no version that this modelpress reads")
+    spec = pytree.tree_structure(_skeleton(value[1]))
+    if spec.num_leaves != outputs:
+        raise ModelFormatError(f"out_spec has {spec.num_leaves} outputs, the graph {outputs}")
+    return spec
+
+
+def _skeleton(value: Any) -> Any:
+    """Lists, tuples and dicts as ``value`` nests them, with 0 where a tensor stands."""
+    if not isinstance(value, dict) or not isinstance(value.get("children_spec"), list):
+        raise ModelFormatError(f"out_spec: {str(value)[:120]!r} is no structure")
+    kind, children = value.get("type"), [_skeleton(child) for child in value["children_spec"]]
+    if kind is None and not children:
+        return 0
+    if isinstance(kind, str) and kind in _SEQUENCES:
+        return _SEQUENCES[kind](children)
+    if kind in _MAPPINGS:
+        return dict(zip(_keys(value.get("context"), len(children)), children, strict=True))
+    raise ModelFormatError(f"the output is a {str(kind)[:120]!r}; return tuples, lists or dicts of tensors")
+
+
+def _keys(context: Any, count: int) -> list[str]:
+    keys = read_json(context.encode(), "out_spec", max_bytes=2**20, max_depth=4) if isinstance(context, str) else None
+    if (
+        not isinstance(keys, list)
+        or not all(isinstance(k, str) for k in keys)
+        or not len(set(keys)) == len(keys) == count
+    ):
+        raise ModelFormatError(f"out_spec: {str(context)[:120]!r} are no keys of {count} outputs; keys are text")
+    return keys
+
+
+_SEQUENCES: Mapping[str, type] = {
+    "builtins.tuple": tuple,
+    "builtins.list": list,
+    "torch.fx.immutable_collections.immutable_list": list,
+}
+_MAPPINGS = ("builtins.dict", "collections.OrderedDict", "torch.fx.immutable_collections.immutable_dict")
