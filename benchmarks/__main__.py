@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.harness import table, write
 
-NAMES = ("demo", "format", "startup")
+NAMES = ("axes", "demo", "format", "fuzz-format", "startup", "zoo")
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     parser.add_argument("name", choices=NAMES)
     parser.add_argument("--quick", action="store_true", help="a short run that shows it works; writes no file")
     arguments = parser.parse_args()
-    figures = importlib.import_module(f"benchmarks.{arguments.name}").run(quick=arguments.quick)
+    figures = importlib.import_module(f"benchmarks.{arguments.name.replace('-', '_')}").run(quick=arguments.quick)
     print(table(figures))
     if not arguments.quick:
         print(f"written to {write(arguments.name, figures)}")
