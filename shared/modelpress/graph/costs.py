@@ -18,7 +18,7 @@ from torch import Tensor, fx, nn
 from torch.nn.utils import parametrize
 from torch.utils import _pytree as pytree
 
-from modelpress.graph.axes.call import operator_name
+from modelpress.graph import operators
 from modelpress.graph.leaves import leaf_type
 from modelpress.graph.model import BATCH, Model
 from modelpress.graph.multiplications import leaf_macs, operator_macs
@@ -76,7 +76,7 @@ def _calls(graph: fx.Graph) -> dict[str, list[fx.Node]]:
         if node.op in ("call_module", "get_attr"):
             found.setdefault(str(node.target), []).append(node)
         elif node.op == "call_function":
-            found[f"{operator_name(node)} at {node.name}"] = [node]
+            found[f"{_operator_name(node)} at {node.name}"] = [node]
     return found
 
 
@@ -105,8 +105,13 @@ def _type(module: fx.GraphModule, node: fx.Node) -> str:
     if node.op == "call_module":
         return leaf_type(module.get_submodule(str(node.target)))
     if node.op == "call_function":
-        return operator_name(node)
+        return _operator_name(node)
     return "Parameter" if any(_is_weight(*entry) for entry in _held(module, node).items()) else "Buffer"
+
+
+def _operator_name(node: fx.Node) -> str:
+    """``matmul`` of ``aten.matmul.default``; the format's own name of what is no aten operator."""
+    return operators.names()[node.target].removeprefix("aten.").partition(".")[0]  # type: ignore[index]
 
 
 def _held(module: fx.GraphModule, node: fx.Node) -> dict[str, Tensor]:

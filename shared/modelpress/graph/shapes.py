@@ -19,9 +19,12 @@ Shapes = Shape | list[Shape] | None
 """A tensor's shape, the shapes of a tuple of tensors, or None for a value that is no tensor."""
 
 
-def shapes_of(model: Model) -> dict[fx.Node, Shapes]:
-    """The shapes of all nodes for `Model.examples`. The module is not touched: its tensors are replaced by fakes."""
-    return {node: _shape(value) for node, value in fake_values(model).items()}
+def shapes_of(model: Model, **sizes: int) -> dict[fx.Node, Shapes]:
+    """The shapes of all nodes for `Model.examples`. The module is not touched: its tensors are replaced by fakes.
+
+    ``sizes`` override those of the examples by symbol.
+    """
+    return {node: _shape(value) for node, value in fake_values(model, **sizes).items()}
 
 
 def value_shapes(model: Model) -> dict[str, Shape]:
