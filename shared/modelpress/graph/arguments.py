@@ -20,6 +20,8 @@ MEMORY_FORMATS: Mapping[str, torch.memory_format] = {
 }
 FLOATS = {"inf": math.inf, "-inf": -math.inf, "nan": math.nan}
 MAX_INT = 2**63 - 1
+MAX_LIST = 4096
+"""Entries of a list of arguments."""
 
 
 def encode(value: Any, index: Mapping[fx.Node, int]) -> Any:
@@ -47,9 +49,11 @@ def decode(value: Any, nodes: Sequence[fx.Node], where: str) -> Any:
     """The argument that JSON stands for; only nodes before this one can be named.
 
     Raises:
-        ModelFormatError: an unknown word, a node that is not there yet, an integer beyond 64 bits.
+        ModelFormatError: an unknown word, a node that is not there yet, an integer beyond 64 bits, a list too long.
     """
     if isinstance(value, list):
+        if len(value) > MAX_LIST:
+            raise ModelFormatError(f"{where}: a list of {len(value)} arguments; the limit is {MAX_LIST}")
         return [decode(v, nodes, where) for v in value]
     if isinstance(value, dict):
         return _decode_word(value, nodes, where)
@@ -67,12 +71,14 @@ def _decode_word(value: dict[str, Any], nodes: Sequence[fx.Node], where: str) ->
         if word in tables and isinstance(body, str) and body in tables[word]:
             return tables[word][body]
     raise ModelFormatError(
-        f"{where}: {value} is no argument; the node must come earlier, the word be one of the format's"
+        f"{where}: {str(value)[:200]} is no argument; the node must come earlier, the word be one of the format's"
     )
 
 
 def encode_output(value: Any, index: Mapping[fx.Node, int]) -> Any:
-    """JSON for the graph's output: a node, or nested lists, tuples and dicts (with text keys) of nodes.
+    """JSON for the graph's output: a node or a constant, or nested lists, tuples and dicts (with text keys) of them.
+
+    A dict is a list of pairs, because its order is the caller's and canonical JSON sorts its keys.
 
     Raises:
         ModelFormatError: another container, such as a named tuple.
@@ -80,7 +86,7 @@ def encode_output(value: Any, index: Mapping[fx.Node, int]) -> Any:
     if isinstance(value, dict):
         if not all(isinstance(key, str) for key in value):
             raise ModelFormatError(f"an output's keys must be text, not {list(value)}")
-        return {"dict": {key: encode_output(v, index) for key, v in value.items()}}
+        return {"dict": [[key, encode_output(v, index)] for key, v in value.items()]}
     if isinstance(value, list | tuple):
         if hasattr(value, "_fields"):
             raise ModelFormatError("a named tuple is no output of the format: return a tuple or a dict")
@@ -90,12 +96,29 @@ def encode_output(value: Any, index: Mapping[fx.Node, int]) -> Any:
 
 
 def decode_output(value: Any, nodes: Sequence[fx.Node]) -> Any:
-    """The inverse of `encode_output`."""
+    """The inverse of `encode_output`.
+
+    Raises:
+        ModelFormatError: another structure, or a dict with a key twice.
+    """
+    if not isinstance(value, dict | list):
+        return decode(value, nodes, "output")
     if isinstance(value, dict) and len(value) == 1:
         word, body = next(iter(value.items()))
-        if word == "dict" and isinstance(body, dict):
-            return {k: decode_output(v, nodes) for k, v in body.items()}
+        if word == "node":
+            return decode(value, nodes, "output")
+        if word == "dict" and isinstance(body, list):
+            return _decode_pairs(body, nodes)
         if word in ("list", "tuple") and isinstance(body, list):
             parts = [decode_output(v, nodes) for v in body]
             return parts if word == "list" else tuple(parts)
-    return decode(value, nodes, "output")
+    raise ModelFormatError(f"output: {str(value)[:200]} is no output; it is a node, a constant, a list, tuple or dict")
+
+
+def _decode_pairs(pairs: list[Any], nodes: Sequence[fx.Node]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        if not (isinstance(pair, list) and len(pair) == 2 and isinstance(pair[0], str)) or pair[0] in found:
+            raise ModelFormatError(f"output: {str(pair)[:200]} is no pair of a key, each once, and an output")
+        found[pair[0]] = decode_output(pair[1], nodes)
+    return found

@@ -287,6 +287,19 @@ def construct(kind: str, config: Mapping[str, Any], where: str) -> nn.Module:
         raise ModelFormatError(f"{where}: {kind} refuses {dict(config)}: {e}") from e
 
 
+def check_tensors(leaf: nn.Module, where: str) -> None:
+    """Check what a leaf's tensors hold where it matters. Weights may be NaN: a model that diverged is a model still.
+
+    Raises:
+        ModelFormatError: the grid of a `FakeQuantize` that is none: NaN has no integer.
+    """
+    if not isinstance(leaf, FakeQuantize):
+        return
+    scale, zero_point = float(leaf.scale), int(leaf.zero_point)
+    if not (0 < scale < float("inf") and leaf.quant_min <= zero_point <= leaf.quant_max):
+        raise ModelFormatError(f"{where}: scale {scale} with zero point {zero_point} is no grid of {leaf.bits} bits")
+
+
 def check_arguments(kind: str, args: Sequence[Any], where: str) -> None:
     """Check a call of a leaf: how many arguments, the first a node, later ones nodes or None or a list of states.
 

@@ -6,7 +6,9 @@ what is named here can be called, and each argument must have the type that the 
 
 from __future__ import annotations
 
+import math
 import operator
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -153,11 +155,13 @@ def check_call(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], where:
     if name in PLAIN:
         _check_plain(name, args, kwargs, where)
     else:
-        check_schema(name, targets()[name]._schema, args, kwargs, where)  # type: ignore[attr-defined]
+        given = check_schema(name, targets()[name]._schema, args, kwargs, where)  # type: ignore[attr-defined]
+        for key, value in given.items():
+            _check_value(f"{where}: {name}'s '{key}'", key, value)
 
 
-def check_schema(name: str, schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:
-    """Check a call against a ``torch.FunctionSchema``.
+def check_schema(name: str, schema: Any, args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """Check a call against a ``torch.FunctionSchema``; return its arguments by name.
 
     Raises:
         ModelFormatError: as `check_call`.
@@ -178,6 +182,35 @@ def check_schema(name: str, schema: Any, args: Sequence[Any], kwargs: Mapping[st
         elif not _fits(given[argument.name], argument.real_type):
             value = given[argument.name]
             raise ModelFormatError(f"{where}: {name}'s '{argument.name}' is a {argument.real_type}, not {value!r}")
+    return given
+
+
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "approximate": ("none", "tanh"),
+    "indexing": ("ij", "xy"),
+    "mode": ("constant", "reflect", "replicate", "circular"),
+    "padding": ("same", "valid"),
+    "reduce": ("sum", "prod", "mean", "amax", "amin"),
+    "rounding_mode": ("trunc", "floor"),
+}
+"""What an argument that is text may say; ``equation`` (of einsum) is the only other one."""
+EQUATION = re.compile(r"[A-Za-z., ]{0,100}(->[A-Za-z. ]{0,50})?")
+FINITE = ("eps", "momentum", "scale_factors", "scales_h", "scales_w")
+"""Numbers that may be neither infinite nor NaN; others may: a mask fills with -inf."""
+
+
+def _check_value(where: str, key: str, value: Any) -> None:
+    """Check what the schema's types leave open."""
+    if isinstance(value, str):
+        if key == "equation" and not EQUATION.fullmatch(value):
+            raise ModelFormatError(f"{where} is {value[:80]!r}; it is letters, commas, dots and one arrow")
+        if key != "equation" and value not in WORDS[key]:
+            raise ModelFormatError(f"{where} is {value[:80]!r}; it may be {', '.join(WORDS[key])}")
+    numbers = value if isinstance(value, list | tuple) else (value,)
+    if key in FINITE and not all(math.isfinite(n) for n in numbers if isinstance(n, float)):
+        raise ModelFormatError(f"{where} must be finite, not {value}")
+    if key == "pin_memory" and value:
+        raise ModelFormatError(f"{where} names memory; a graph chooses no place")
 
 
 def _check_plain(name: str, args: Sequence[Any], kwargs: Mapping[str, Any], where: str) -> None:

@@ -1,7 +1,8 @@
 """Bytes as a `Model`, whoever wrote them.
 
 Safe by construction: leaf types and operators are enumerated, arguments are checked against the operators' schemas,
-names are checked and regenerated, and leaves take only tensors of the very shape that their configuration implies.
+names are checked and regenerated, leaves take only tensors of the very shape that their configuration implies, and
+what flows through the graph is computed without memory and bounded (bounds.py) before the model exists.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from modelpress.catalogue import Form
 from modelpress.errors import ModelFormatError
 from modelpress.graph import constrained, leaves, names, operators, tensor_file
 from modelpress.graph.arguments import DTYPES, decode, decode_output
+from modelpress.graph.bounds import check_shapes
 from modelpress.graph.document import (
     Document,
     InputNode,
@@ -41,15 +43,23 @@ def load(graph_json: bytes, tensors: bytes) -> Model:
     for path, record in sorted(document.leaves.items()):
         _place(root, path, _leaf(path, record, table))
     _loose(root, table)
+    inputs = _inputs(document)
+    check_shapes(root, graph, inputs, document.sizes)
     try:
         module = fx.GraphModule(root, graph)
     except (RuntimeError, AttributeError, SyntaxError) as e:
         raise ModelFormatError(f"graph.json is no valid graph: {e}") from e
+    return Model(module.eval(), inputs, dict(document.sizes), Form(document.form), dict(document.facts), document.notes)
+
+
+def _inputs(document: Document) -> tuple[TensorSpec, ...]:
     inputs = tuple(_spec(i) for i in document.inputs)
+    if len({spec.name for spec in inputs}) != len(inputs):
+        raise ModelFormatError(f"inputs: a name stands twice among {[spec.name for spec in inputs][:20]}")
     symbols = {n for spec in inputs for n in spec.shape if isinstance(n, str)}
     if symbols != set(document.sizes):
         raise ModelFormatError(f"sizes name {sorted(document.sizes)}; the inputs' shapes have {sorted(symbols)}")
-    return Model(module.eval(), inputs, dict(document.sizes), Form(document.form), dict(document.facts), document.notes)
+    return inputs
 
 
 def _spec(record: InputRecord) -> TensorSpec:
@@ -75,6 +85,7 @@ def _leaf(path: str, record: LeafRecord, table: dict[str, Tensor]) -> nn.Module:
         _check_like(full, tensor, meta, isinstance(meta, nn.Parameter))
         own: dict[str, Any] = module._parameters if isinstance(meta, nn.Parameter) else module._buffers
         own[name] = tensor
+    leaves.check_tensors(module, f"leaves.{path}")
     return module.eval()
 
 
