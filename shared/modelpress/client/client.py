@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from modelpress.data.dataset import Dataset
     from modelpress.engine.driver import Engine
+    from modelpress.graph.model import Model
     from modelpress.report.evidence import Candidate
     from modelpress.report.facts import Facts
 
@@ -73,21 +74,26 @@ class Client:
         return self.engine.store
 
     def push_model(
-        self, net: nn.Module, example_inputs: Tensor | Sequence[Tensor], name: str | None = None
+        self,
+        net: nn.Module | str | Path,
+        example_inputs: Tensor | Sequence[Tensor] | None = None,
+        name: str | None = None,
     ) -> ModelRef:
         """Export ``net`` in this process, check that the export does the same, and store it.
 
         ``example_inputs`` are tensors ``[batch, ...]`` as ``net`` is called with. Training may go on in the service
-        exactly as here; what the export could not carry is told in the manifest's ``notes``.
+        exactly as here; what the export could not carry is told in the manifest's ``notes``. A path instead of a
+        module is a ``.pt2`` archive that ``torch.export.save`` wrote; it knows its inputs.
 
         Raises:
             ExportError: it does not export; names the operator and the line of yours.
+            InputError: a module without example inputs, or an archive with some.
+            NotFoundError, ModelFormatError: as `modelpress.graph.pt2.read_pt2`.
         """
-        from modelpress.graph.export import export
         from modelpress.graph.storage import put_model
 
         check_name(name)
-        digest = put_model(self.store, export(net, example_inputs))
+        digest = put_model(self.store, _model(net, example_inputs))
         return ModelRef(self.store, digest, self._named(name, digest))
 
     def push_data(self, source: str | Dataset, name: str | None = None, **options: Any) -> DataRef:
@@ -280,6 +286,20 @@ class Client:
 
     def __exit__(self, *error: object) -> None:
         self.close()
+
+
+def _model(net: nn.Module | str | Path, example_inputs: Tensor | Sequence[Tensor] | None) -> Model:
+    if isinstance(net, str | Path):
+        from modelpress.graph.pt2 import read_pt2
+
+        if example_inputs is not None:
+            raise InputError(f"'{net}' is an archive, which knows its inputs; leave example_inputs out")
+        return read_pt2(net)
+    from modelpress.graph.export import export
+
+    if example_inputs is None:
+        raise InputError("example_inputs is missing; give the tensors [batch, ...] that the module is called with")
+    return export(net, example_inputs)
 
 
 def check_name(name: str | None) -> None:

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 
+def is_archive(source: str) -> bool:
+    """Whether ``source`` is a ``.pt2`` archive, by its ending or because it is a file, and no ``module:callable``."""
+    return source.endswith(".pt2") or Path(source).is_file()
+
+
 def load_source(source: str, input_shape: Sequence[int] | None = None) -> tuple[nn.Module, tuple[Tensor, ...]]:
     """Call ``module:callable`` (importable from the working directory, no arguments) for a module to compress.
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from modelpress.cli import options, output, tables
+from modelpress.errors import InputError
 
 if TYPE_CHECKING:
     from modelpress.catalogue import Kind
@@ -36,7 +37,11 @@ def register(app: typer.Typer) -> None:
 @push.command("model")
 def push_model(
     source: Annotated[
-        str, typer.Argument(metavar="MODULE:CALLABLE", help="Called without arguments, returns the module.")
+        str,
+        typer.Argument(
+            metavar="SOURCE",
+            help="MODULE:CALLABLE, called without arguments, returns the module; or a .pt2 file of torch.export.save.",
+        ),
     ],
     name: Annotated[str, typer.Option("--name", help="Tag to find it by, such as fashion/resnet.")],
     input_shape: Annotated[
@@ -46,13 +51,18 @@ def push_model(
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Export a model from your own code, check the export, and store it."""
-    from modelpress.client.sources import load_source, parse_shape
+    """Export a model from your own code or read an exported one, check it, and store it."""
+    from modelpress.client.sources import is_archive, load_source, parse_shape
 
     shape = parse_shape(input_shape) if input_shape else None
+    if is_archive(source) and shape:
+        raise InputError(f"{source} is an archive, which knows its inputs; leave --input out")
     with options.client(home) as client:
-        net, examples = load_source(source, shape)
-        _tell_pushed(client.push_model(net, examples, name=name), as_json)
+        if is_archive(source):
+            pushed = client.push_model(source, name=name)
+        else:
+            pushed = client.push_model(*load_source(source, shape), name=name)
+        _tell_pushed(pushed, as_json)
 
 
 @push.command("data")
