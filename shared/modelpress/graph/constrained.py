@@ -2,37 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from itertools import count, takewhile
 
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
-from modelpress.constraints.dequantize import Dequantize, attach_dequantize
+from modelpress.constraints import registry
+from modelpress.constraints.kinds import Order
+from modelpress.constraints.protocol import Constraint
+from modelpress.constraints.stack import constrained_tensors, constraints_of, put_stack
 from modelpress.errors import InputError, ModelFormatError
 from modelpress.graph.document import ConstraintRecord
-
-CONSTRAINTS: Mapping[str, type[nn.Module]] = {"Dequantize": Dequantize}
 
 
 def records_of(leaf: nn.Module) -> dict[str, tuple[ConstraintRecord, ...]]:
     """The stack of each constrained tensor of ``leaf``, innermost first.
 
     Raises:
-        ModelFormatError: a parametrization that is none of `CONSTRAINTS`.
+        ModelFormatError: a constraint that is none of the format.
+        InputError: a parametrization that is no constraint at all.
     """
-    stacks = leaf.parametrizations.items() if parametrize.is_parametrized(leaf) else ()  # type: ignore[operator,union-attr]
-    return {name: tuple(_record(c) for c in stack) for name, stack in stacks}
+    names = sorted(name for name, _, _ in constrained_tensors(leaf))
+    return {name: tuple(_record(c) for c in constraints_of(leaf, name)) for name in names}
 
 
-def _record(constraint: nn.Module) -> ConstraintRecord:
+def _record(constraint: Constraint) -> ConstraintRecord:
     kind = type(constraint).__name__
-    if CONSTRAINTS.get(kind) is not type(constraint):
-        raise ModelFormatError(f"{kind} is no constraint of the format; constraints are {', '.join(CONSTRAINTS)}")
-    return ConstraintRecord(type=kind, config=constraint.config())  # type: ignore[operator]
+    if registry.CONSTRAINTS.get(kind) is not type(constraint):
+        raise ModelFormatError(f"{kind} is no constraint of the format; constraints are {_known()}")
+    return ConstraintRecord(type=kind, config=constraint.config())
 
 
 def constrain(
-    module: nn.Module, path: str, name: str, stack: tuple[ConstraintRecord, ...], table: dict[str, Tensor]
+    module: nn.Module, path: str, name: str, stack: Sequence[ConstraintRecord], table: dict[str, Tensor]
 ) -> None:
     """Put ``stack`` on the tensor ``name`` of the leaf at ``path``; takes the stack's tensors out of ``table``.
 
@@ -40,17 +42,35 @@ def constrain(
         ModelFormatError: no stack of the format, or one that does not fit the leaf.
     """
     where = f"leaves.{path}.constraints.{name}"
-    if [c.type for c in stack] != ["Dequantize"]:
-        raise ModelFormatError(f"{where}: {[c.type for c in stack]} is no stack of the format; it knows Dequantize")
     prefix = f"{path}.parametrizations.{name}"
-    stored, scale = take(table, f"{prefix}.original"), take(table, f"{prefix}.0.scale")
-    meta = module._parameters.get(name)
-    if meta is None or meta.shape != stored.shape or stack[0].config != {"channels": scale.numel()}:
-        raise ModelFormatError(f"{where}: does not fit the leaf's '{name}'")
+    if len(stack) > len(Order):
+        raise ModelFormatError(f"{where}: {len(stack)} constraints on one tensor; there are {len(Order)} places")
+    constraints = [_restored(r, f"{prefix}.{i}", table, f"{where}[{i}]") for i, r in enumerate(stack)]
     try:
-        attach_dequantize(module, name, stored, scale)
+        put_stack(module, name, _stored(table, prefix), constraints)
     except InputError as e:
         raise ModelFormatError(f"{where}: {e}") from e
+
+
+def _restored(record: ConstraintRecord, prefix: str, table: dict[str, Tensor], where: str) -> Constraint:
+    kind = registry.CONSTRAINTS.get(record.type)
+    if kind is None:
+        raise ModelFormatError(f"{where}: '{record.type}' is no constraint of the format; constraints are {_known()}")
+    tensors = {name: take(table, f"{prefix}.{name}") for name in kind.tensor_names}
+    try:
+        return kind.restore(record.config, tensors)
+    except InputError as e:
+        raise ModelFormatError(f"{where}: {e}") from e
+
+
+def _stored(table: dict[str, Tensor], prefix: str) -> list[Tensor]:
+    """``original``, or ``original0``, ``original1``... as many as there are."""
+    several = list(takewhile(table.__contains__, (f"{prefix}.original{i}" for i in count())))
+    return [take(table, name) for name in several or [f"{prefix}.original"]]
+
+
+def _known() -> str:
+    return ", ".join(registry.CONSTRAINTS)
 
 
 def take(table: dict[str, Tensor], name: str) -> Tensor:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils import parametrize
 
 from modelpress.constraints.affine import per_channel
+from modelpress.constraints.mask import Mask
+from modelpress.constraints.stack import constraints_of, replace_stack, stored_of
 from modelpress.graph.model import Model
 from modelpress.graph.shapes import value_shapes
 
@@ -25,8 +26,8 @@ NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def fold_batch_norm(model: Model) -> Model:
     """A copy of ``model`` in which every batch norm that follows a convolution or linear layer is part of it.
 
-    Left alone: norms without running statistics, and layers that are called twice, are read by others too, or are
-    under a constraint.
+    Masks stay on what was folded: scaling a row moves no zero. Left alone: norms without running statistics, and
+    layers that are called twice, are read by others too, or are under another constraint.
     """
     graph_module = copy.deepcopy(model.module)
     shapes = value_shapes(model)
@@ -45,13 +46,16 @@ def fold_batch_norm(model: Model) -> Model:
 
 @torch.no_grad()
 def fold_pair(layer: nn.Module, norm: nn.Module) -> None:
-    """Change ``layer``'s weight [o, ...] and bias [o] in place so that it does what ``norm`` did after it."""
-    weight, bias = layer.weight, layer.bias
-    assert isinstance(weight, Tensor)
+    """Change ``layer``'s weight [o, ...] and bias [o] in place so that it does what ``norm`` did after it.
+
+    Under a mask what is stored is folded, and the mask stays.
+    """
+    (weight,), bias = stored_of(layer, "weight"), layer.bias
     gain, shift = _gain_and_shift(norm)
     start = bias.double() if isinstance(bias, Tensor) else torch.zeros_like(shift)
     folded = weight.double() * per_channel(gain, weight)
-    layer.weight = nn.Parameter(folded.to(weight.dtype), requires_grad=weight.requires_grad)
+    plain = nn.Parameter(folded.to(weight.dtype), requires_grad=weight.requires_grad)
+    replace_stack(layer, "weight", [plain], constraints_of(layer, "weight"))
     layer.bias = nn.Parameter((start * gain + shift).to(weight.dtype), requires_grad=weight.requires_grad)
 
 
@@ -79,9 +83,14 @@ def _foldable_layer(graph_module: fx.GraphModule, norm_node: fx.Node) -> fx.Node
         return None
     layer, norm = _leaf(graph_module, layer_node), _leaf(graph_module, norm_node)
     calls = [n for n in graph_module.graph.nodes if n.op == "call_module" and n.target == layer_node.target]
-    if not isinstance(layer, LAYERS) or parametrize.is_parametrized(layer) or len(calls) > 1:
+    if not isinstance(layer, LAYERS) or not _may_scale_rows(layer) or len(calls) > 1:
         return None
     return layer_node if norm.running_mean is not None else None
+
+
+def _may_scale_rows(layer: nn.Module) -> bool:
+    """Whether weight and bias are plain, or under no more than a mask on the weight."""
+    return not constraints_of(layer, "bias") and all(isinstance(c, Mask) for c in constraints_of(layer, "weight"))
 
 
 def _mixes_positions(graph_module: fx.GraphModule, layer_node: fx.Node, shapes: Mapping[str, tuple[int, ...]]) -> bool:

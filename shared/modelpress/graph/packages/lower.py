@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.utils import parametrize
 
 from modelpress.constraints.dequantize import Dequantize
 from modelpress.constraints.fake_quantize import FakeQuantize
+from modelpress.constraints.stack import constrained_tensors, constraints_of
 from modelpress.errors import InputError
 from modelpress.graph.fold import fold_batch_norm
+from modelpress.graph.forms import finalize
 from modelpress.graph.model import Model
 from modelpress.graph.shapes import value_shapes
 
@@ -27,11 +28,12 @@ GRIDS: Mapping[tuple[int, bool], torch.dtype] = {(8, False): torch.uint8, (8, Tr
 
 
 def lower(model: Model) -> fx.GraphModule:
-    """A copy of ``model``'s graph, in evaluation mode, ready for ``torch.onnx.export``.
+    """A copy of ``model``'s graph, in evaluation mode, pending constraints burnt in, ready for ``torch.onnx.export``.
 
     Raises:
         InputError: an activation's grid has no 8-bit ONNX type.
     """
+    model = finalize(model)
     shapes = value_shapes(model)
     lowered = copy.deepcopy(fold_batch_norm(model).module).eval()
     drop_identity_pools(lowered, shapes)
@@ -40,8 +42,7 @@ def lower(model: Model) -> fx.GraphModule:
     for path, leaf in list(lowered.named_modules()):
         if isinstance(leaf, FakeQuantize):
             lowered.set_submodule(path, QuantizeDequantize.of(leaf, path))
-        elif parametrize.is_parametrized(leaf):
-            _lower_parametrizations(leaf)
+    _lower_integers(lowered)
     lowered.recompile()
     return lowered
 
@@ -175,11 +176,11 @@ class DequantizePerChannel(nn.Module):
         )
 
 
-def _lower_parametrizations(leaf: nn.Module) -> None:
-    """Integers stay integers in the file; every other constraint is burnt into plain floats."""
-    for name, stack in list(leaf.parametrizations.items()):  # type: ignore[operator, union-attr]
-        if isinstance(stack[0], Dequantize):
-            stated = torch.int8 if isinstance(leaf, nn.Linear) and name == "weight" else None
-            stack[0] = DequantizePerChannel(stack[0].scale, stated)
-        else:
-            parametrize.remove_parametrizations(leaf, name, leave_parametrized=True)
+def _lower_integers(lowered: fx.GraphModule) -> None:
+    """Integers stay integers in the file; no other constraint is left."""
+    for _, leaf, name in list(constrained_tensors(lowered)):
+        (constraint,) = constraints_of(leaf, name)
+        assert isinstance(constraint, Dequantize)
+        stated = torch.int8 if isinstance(leaf, nn.Linear) and name == "weight" else None
+        stack: Any = leaf.parametrizations[name]  # type: ignore[index]
+        stack[0] = DequantizePerChannel(constraint.scale, stated)
