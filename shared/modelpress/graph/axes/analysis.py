@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 import torch
@@ -13,7 +14,7 @@ from torch.nn.utils import parametrize
 
 from modelpress.errors import InputError
 from modelpress.graph.axes.axis import Axes
-from modelpress.graph.axes.call import Call, Contraction, Value
+from modelpress.graph.axes.call import Call, Contraction, Value, tensors
 from modelpress.graph.axes.compute import COMPUTE, elementwise
 from modelpress.graph.axes.exactness import mark_contractions
 from modelpress.graph.axes.expr import Atom, Dims, constants, freeze
@@ -82,7 +83,7 @@ class _Walk:
 
     def _freeze_inputs(self, node: fx.Node, why: str) -> Value:
         for source in node.all_input_nodes:
-            for dim in _flat(self.values[source]):
+            for dim in chain.from_iterable(tensors(self.values[source])):
                 freeze(dim, why)
         return self._fresh(node, why)
 
@@ -105,10 +106,6 @@ def rule_of(node: fx.Node, leaf: nn.Module | None) -> Rule | None:
     return elementwise if pointwise else None
 
 
-def _flat(value: Value) -> Dims:
-    return [dim for dims in value for dim in dims] if isinstance(value, tuple) else value or []
-
-
 def _parameter_dims(module: fx.GraphModule) -> dict[str, Dims]:
     """Fresh atoms for every parameter and buffer; names that share a tensor share them."""
     by_tensor: dict[int, Dims] = {}
@@ -126,8 +123,8 @@ def _named_dims(model: Model) -> Iterator[tuple[str, str, int]]:
         seen[target] += 1
         if node.op == "call_module":
             rule = leaf_rule(model.module.get_submodule(target))
-            names = rule.dim_names if rule is not None else ()
-            yield from ((f"{target}.{name}", f"{target}.weight", dim) for dim, name in enumerate(names))
+            for named in rule.named if rule is not None else ():
+                yield f"{target}.{named.name}", f"{target}.{named.parameter}", named.dim
         else:
             tensor = _tensor(model.module, target)
             yield from ((f"{target}.{dim}", target, dim) for dim in range(len(tensor.shape)))

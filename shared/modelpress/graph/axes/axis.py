@@ -46,7 +46,8 @@ class Axes:
     """The axes of one model; holds no tensor.
 
     ``parameters`` are the dimensions of parameters and buffers by name, ``values`` those of the graph's values by
-    node name; ``named`` lists base name, parameter and dimension of what may be an axis, in graph order.
+    node name; ``named`` lists base name, parameter and dimension of what may be an axis, in graph order (names of
+    parameters that the model lacks, such as the weight of a norm without one, count for nothing).
     """
 
     def __init__(
@@ -96,7 +97,7 @@ def _name_atoms(parameters: Mapping[str, Dims], named: Sequence[tuple[str, str, 
     names: dict[str, Atom] = {}
     taken: set[Atom] = set()
     for base, parameter, dim in named:
-        inside = list(dict.fromkeys(atoms(parameters[parameter][dim])))
+        inside = list(dict.fromkeys(atoms(parameters[parameter][dim]))) if parameter in parameters else []
         for k, atom in enumerate(inside):
             if atom.size > 1 and atom not in taken:
                 taken.add(atom)

@@ -13,6 +13,12 @@ def align(operands: Sequence[Dims], shape: Sequence[int], why: str) -> Dims:
     return [_meet([dims[-k] for dims in operands if k <= len(dims)], shape[-k], why) for k in range(len(shape), 0, -1)]
 
 
+def broadcast_sizes(operands: Sequence[Dims]) -> list[int]:
+    """The shape of ``operands`` broadcast against each other."""
+    rank = max(len(dims) for dims in operands)
+    return [max(dims[-k].size for dims in operands if k <= len(dims)) for k in range(rank, 0, -1)]
+
+
 def _meet(dims: list[Expr], size: int, why: str) -> Expr:
     full = [dim for dim in dims if dim.size == size]
     for other in full[1:]:

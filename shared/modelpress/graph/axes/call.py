@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
 
 import torch
 from torch import fx, nn
 
-from modelpress.graph.axes.expr import Dims
+from modelpress.graph.axes.expr import Dims, Expr
+from modelpress.graph.leaves import leaf_type
 from modelpress.graph.shapes import Shape, Shapes
 
-Value = Dims | tuple[Dims, ...] | None
-"""The dimensions of a tensor, of a tuple of tensors, or None for a value that is no tensor."""
+Value: TypeAlias = "Dims | tuple[Value, ...] | None"
+"""The dimensions of a tensor, of a tuple of values, or None for a value that is no tensor."""
+
+
+def tensors(value: Value) -> list[Dims]:
+    """The dimensions of each tensor in ``value``."""
+    if isinstance(value, tuple):
+        return [dims for part in value for dims in tensors(part)]
+    return [] if value is None else [value]
 
 
 @dataclass(frozen=True)
 class Contraction:
-    """``operator`` sums over ``dims``, of values that come from ``sources``: exact if one of them is zero there."""
+    """``operator`` sums products of ``sources`` over ``dims``, which each has: exact if one of them is zero there."""
 
     operator: str
     dims: Dims
@@ -26,11 +34,19 @@ class Contraction:
 
 
 @dataclass(frozen=True)
+class Computed:
+    """A dimension whose size is a value of the graph; ``why`` is the reason given where that forbids removing."""
+
+    dim: Expr
+    why: str
+
+
+@dataclass(frozen=True)
 class Call:
     """A node that calls an operator or a leaf module.
 
     ``values`` are the dimensions of earlier nodes, ``parameters`` those of the module tree's parameters and buffers,
-    ``contractions`` collects what rules report.
+    ``contractions`` and ``computed`` collect what rules report.
     """
 
     node: fx.Node
@@ -39,11 +55,12 @@ class Call:
     parameters: Mapping[str, Dims]
     contractions: list[Contraction]
     leaf: nn.Module | None = None
+    computed: list[Computed] = field(default_factory=list)
 
     @property
     def operator(self) -> str:
         """``layer_norm``, ``aten.view.default``, ``LayerNorm``: what reports call it."""
-        return type(self.leaf).__name__ if self.leaf is not None else operator_name(self.node)
+        return leaf_type(self.leaf) if self.leaf is not None else operator_name(self.node)
 
     @property
     def why(self) -> str:
@@ -97,16 +114,22 @@ class Call:
         """A dimension argument counted from the front; ``rank`` is the input's unless told."""
         return int(self.argument(name)) % (len(self.dims(0)) if rank is None else rank)
 
-    def parameter(self, name: str) -> Dims | None:
-        """Dimensions of a leaf module's own parameter or buffer, None where it has none of that name."""
-        return self.parameters.get(f"{self.node.target}.{name}")
+    def weight(self, name: str = "weight") -> Dims | None:
+        """A leaf's own parameter or buffer, or an operator's tensor argument; None where there is none."""
+        if self.leaf is not None:
+            return self.parameters.get(f"{self.node.target}.{name}")
+        return self.dims(name) if self.has(name) else None
+
+    def setting(self, name: str) -> Any:
+        """An attribute of the leaf (``groups``), or an argument of the operator."""
+        return getattr(self.leaf, name) if self.leaf is not None else self.argument(name)
 
     def tensors(self) -> list[Dims]:
         """Dimensions of every tensor argument, in order."""
         return [dims for node in self.node.all_input_nodes if isinstance(dims := self.values.get(node), list)]
 
     def contract(self, dims: Dims, *sources: fx.Node) -> None:
-        """Report that ``dims`` are summed over."""
+        """Report that ``dims``, which every one of ``sources`` has, are summed over."""
         self.contractions.append(Contraction(self.operator, dims, sources))
 
 
@@ -125,6 +148,13 @@ def argument(node: fx.Node, name: str) -> Any:
     return node.kwargs.get(name, default)
 
 
+def argument_names(node: fx.Node) -> tuple[str, ...]:
+    """What the operator's schema calls its arguments."""
+    if not isinstance(node.target, torch._ops.OpOverload):
+        raise TypeError(f"{node} calls no operator with a schema")
+    return tuple(slot.name for slot in node.target._schema.arguments)
+
+
 def set_argument(node: fx.Node, name: str, value: Any) -> None:
     """Replace an operator's argument, where it is given or else by name."""
     position, _ = _schema_slot(node, name)
@@ -135,9 +165,8 @@ def set_argument(node: fx.Node, name: str, value: Any) -> None:
 
 
 def _schema_slot(node: fx.Node, name: str) -> tuple[int, Any]:
-    if not isinstance(node.target, torch._ops.OpOverload):
-        raise TypeError(f"{node} calls no operator with a schema")
-    for position, slot in enumerate(node.target._schema.arguments):
-        if slot.name == name:
-            return position, slot.default_value if slot.has_default_value() else None
+    names = argument_names(node)
+    if name in names:
+        slot = node.target._schema.arguments[names.index(name)]  # type: ignore[union-attr]
+        return names.index(name), slot.default_value if slot.has_default_value() else None
     raise KeyError(f"{node.target} has no argument {name!r}")

@@ -7,7 +7,7 @@ import copy
 import torch
 from torch import Tensor
 
-from modelpress.graph.axes import Axes, Axis
+from modelpress.graph.axes import Axes, Axis, analyse, remove
 from modelpress.graph.model import Model
 
 
@@ -33,3 +33,17 @@ def difference(left: Model, right: Model) -> float:
     with torch.no_grad():
         a, b = left.module(*inputs), right.module(*inputs)
     return float((a - b).abs().max() / a.abs().max())
+
+
+def exactness(source: Model) -> dict[str, tuple[int, str]]:
+    """Size of each prunable axis and what makes it inexact, by name."""
+    return {axis.name: (axis.size, axis.inexact_because) for axis in analyse(source).prunable()}
+
+
+def check_each_axis(source: Model) -> None:
+    """Zeroed and removed, an axis changes nothing, exactly if it says so."""
+    axes = analyse(source)
+    for axis in axes.prunable():
+        quiet, keep = silenced(source, axes, [axis])
+        changed = difference(quiet, remove(quiet, axes, keep))
+        assert (changed < 1e-5) == axis.exact, f"{axis.name}: {changed}"
