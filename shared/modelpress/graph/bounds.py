@@ -29,8 +29,10 @@ MAX_PIECES = 4096
 """Of one tensor by split, chunk or unbind."""
 MAX_RANK = 16
 MAX_INT = 2**63 - 1
-ONE_DTYPE = ("mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "native_layer_norm", "native_group_norm")
-"""Operators that want one floating dtype and do not say so on the meta device."""
+PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution"})
+NORMS = frozenset({"native_batch_norm", "native_layer_norm", "native_group_norm"})
+"""What wants one dtype and does not say so on the meta device; a norm's parameters may be float32 over halves."""
+HALVES = (torch.float16, torch.bfloat16)
 
 
 def check_shapes(root: nn.Module, graph: fx.Graph, inputs: Sequence[TensorSpec], sizes: Mapping[str, int]) -> None:
@@ -78,9 +80,9 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func._schema.name.partition("::")[2]
         if name in _PIECES:
-            self._add(_PIECES[name](*args), 0)
-        if name in ONE_DTYPE:
-            _check_one_dtype(args)
+            _check_pieces(_PIECES[name](*args))
+        if name in PRODUCTS or name in NORMS:
+            _check_one_dtype(args, mixed=name in NORMS)
         made = func(*args, **(kwargs or {}))
         tensors = [t for t in (made if isinstance(made, tuple | list) else (made,)) if isinstance(t, Tensor)]
         for tensor in tensors:
@@ -98,20 +100,20 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _unbound(x: Tensor, dim: int = 0) -> int:
-    return _pieces(x.shape[dim])
+    return x.shape[dim]
 
 
 def _split(x: Tensor, size: int, dim: int = 0) -> int:
-    return _pieces(math.ceil(x.shape[dim] / size) if size > 0 else 0)
-
-
-def _pieces(count: int) -> int:
-    if count > MAX_PIECES:
-        raise ModelFormatError(f"{count} pieces of one tensor; the limit is {MAX_PIECES}")
-    return count
+    return math.ceil(x.shape[dim] / size) if size > 0 else 0
 
 
 _PIECES: Mapping[str, Callable[..., int]] = {"unbind": _unbound, "split": _split}
+
+
+def _check_pieces(count: int) -> None:
+    """Before there are so many."""
+    if count > MAX_PIECES:
+        raise ModelFormatError(f"{count} pieces of one tensor; the limit is {MAX_PIECES}")
 
 
 def _check_size(tensor: Tensor) -> None:
@@ -121,15 +123,18 @@ def _check_size(tensor: Tensor) -> None:
         raise ModelFormatError(f"a tensor of {list(tensor.shape)} has more than {MAX_ELEMENTS} elements")
 
 
-def _check_one_dtype(args: Sequence[Any]) -> None:
-    dtypes = {str(a.dtype) for a in args if isinstance(a, Tensor)}
-    if len(dtypes) > 1:
-        raise ModelFormatError(f"its tensors must be of one dtype, not {', '.join(sorted(dtypes))}")
+def _check_one_dtype(args: Sequence[Any], *, mixed: bool) -> None:
+    first, *others = [a.dtype for a in args if isinstance(a, Tensor)]
+    allowed = (first, torch.float32) if mixed and first in HALVES else (first,)
+    odd = [d for d in others if d not in allowed]
+    if odd:
+        raise ModelFormatError(f"it takes tensors of one dtype, not {first} and {odd[0]}")
 
 
 class _Checker(fx.Interpreter):
     def __init__(self, root: nn.Module, graph: fx.Graph) -> None:
         super().__init__(root, graph=graph)
+        self.extra_traceback = False  # of the graph's code, which there is none of
         self.ledger = _Ledger()
         self._index = -1
 

@@ -147,9 +147,9 @@ def parse(data: bytes) -> Document:
 def _current(value: Any) -> Any:
     """An older version's document in the words of this one; what is no document at all is left to the grammar."""
     version = value.get("version") if isinstance(value, dict) else None
-    if version is None or version == VERSION:
+    if version is None or (type(version) is int and version == VERSION):
         return value
-    if version != 1:
+    if type(version) is not int or version != 1:
         raise ModelFormatError(f"graph.json has version {version!r}; this modelpress reads {READABLE}")
     upgraded = {"version": VERSION, "sizes": {"batch": 2}, "inputs": _with_symbols(value.get("inputs"))}
     return {**value, **upgraded, "output": _with_pairs(value.get("output"))}

@@ -275,16 +275,20 @@ def construct(kind: str, config: Mapping[str, Any], where: str) -> nn.Module:
     Raises:
         ModelFormatError: unknown type, or a configuration that its type refuses; ``where`` is the path in the file.
     """
-    if kind not in CONFIGS:
-        raise ModelFormatError(f"{where}: unknown leaf type '{kind}'; leaves are {', '.join(CONFIGS)}")
     try:
-        return CONFIGS[kind].model_validate_json(json.dumps(config)).build()
+        return _config(kind, where).model_validate_json(json.dumps(config)).build()
     except ValidationError as e:
         fault = e.errors()[0]
         field = ".".join(str(x) for x in fault["loc"])
         raise ModelFormatError(f"{where}.config.{field}: {fault['msg']}") from e
     except (ValueError, RuntimeError, TypeError, AssertionError, OverflowError) as e:
         raise ModelFormatError(f"{where}: {kind} refuses {dict(config)}: {e}") from e
+
+
+def _config(kind: str, where: str) -> type[LeafConfig]:
+    if kind not in CONFIGS:
+        raise ModelFormatError(f"{where}: unknown leaf type '{kind[:80]}'; leaves are {', '.join(CONFIGS)}")
+    return CONFIGS[kind]
 
 
 def check_tensors(leaf: nn.Module, where: str) -> None:
@@ -306,7 +310,7 @@ def check_arguments(kind: str, args: Sequence[Any], where: str) -> None:
     Raises:
         ModelFormatError: others.
     """
-    config = CONFIGS[kind]
+    config = _config(kind, where)
     fewest, most = config.arity
     sound = fewest <= len(args) <= most and all(isinstance(a, fx.Node) for a in args[:fewest])
     for a in args[fewest:]:

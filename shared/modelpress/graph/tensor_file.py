@@ -39,6 +39,8 @@ def _stored(data: bytes) -> dict[str, Tensor]:
     header = int.from_bytes(data[:8], "little")
     if header > MAX_HEADER_BYTES:
         raise ModelFormatError(f"tensors.safetensors has a header of {header} bytes; the limit is {MAX_HEADER_BYTES}")
+    if data[8:9] != b"{":
+        raise ModelFormatError("tensors.safetensors has no header: its ninth byte is '{'")
     try:
         stored: dict[str, Tensor] = safetensors.torch.load(data)
     except (SafetensorError, KeyError, ValueError, RuntimeError, OverflowError) as e:
