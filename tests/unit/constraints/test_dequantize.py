@@ -5,10 +5,24 @@ import torch
 from torch import nn
 
 from modelpress.constraints.dequantize import Dequantize, attach_dequantize, dequantize_of
+from modelpress.constraints.kinds import DEQUANTIZE
+from modelpress.constraints.stack import tensors_of
 from modelpress.errors import InputError
+from modelpress.testing.constraints import ConstraintContract
 
 STORED = torch.tensor([[1, -2, 3], [100, 0, -127]], dtype=torch.int8)
 SCALE = torch.tensor([0.5, 0.01])
+
+
+class TestDequantize(ConstraintContract):
+    kind = DEQUANTIZE
+
+    def constrain(self, root: nn.Module, path: str) -> None:
+        module, name = tensors_of(root)[path]
+        weight = getattr(module, name).detach()
+        scale = torch.linspace(0.002, 0.004, len(weight))
+        stored = (weight / scale.view(-1, *[1] * (weight.ndim - 1))).round().clamp(-127, 127)
+        attach_dequantize(module, name, stored.to(torch.int8), scale)
 
 
 @pytest.fixture
