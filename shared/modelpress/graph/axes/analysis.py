@@ -10,43 +10,44 @@ from typing import Any
 
 import torch
 from torch import fx, nn
-from torch.nn.utils import parametrize
 
+from modelpress.constraints.stack import Tie, shape_of, tensors_of, tie_of
 from modelpress.errors import InputError
 from modelpress.graph.axes.axis import Axes
-from modelpress.graph.axes.call import Call, Contraction, Value, tensors
+from modelpress.graph.axes.call import Call, Computed, Contraction, Value, tensors
 from modelpress.graph.axes.compute import COMPUTE, elementwise
 from modelpress.graph.axes.exactness import mark_contractions
 from modelpress.graph.axes.expr import Atom, Dims, constants, freeze
+from modelpress.graph.axes.indexing import INDEXING
 from modelpress.graph.axes.leaves import leaf_rule
 from modelpress.graph.axes.movement import MOVEMENT, Rule, item
+from modelpress.graph.axes.pieces import PIECES
+from modelpress.graph.axes.repeating import REPEATING
+from modelpress.graph.axes.resampling import RESAMPLING
+from modelpress.graph.axes.sizes import freeze_mixed, telling_shapes
 from modelpress.graph.model import Model
-from modelpress.graph.shapes import Shapes, shapes_of
+from modelpress.graph.shapes import Shapes
 
-OPERATORS: Mapping[Any, Rule] = {**MOVEMENT, **COMPUTE, operator.getitem: item}
+OPERATORS: Mapping[Any, Rule] = {
+    **MOVEMENT,
+    **PIECES,
+    **REPEATING,
+    **INDEXING,
+    **RESAMPLING,
+    **COMPUTE,
+    operator.getitem: item,
+}
 
 
 def analyse(model: Model) -> Axes:
     """The axes of ``model``: every input dimension is frozen, so is what no rule speaks for.
 
-    Costs one pass over the graph without computing any value.
-
-    Raises:
-        InputError: a leaf is parametrized (pruned or quantized weights that are not final yet).
+    Costs one pass over the graph without computing any value. Tensors under constraints go by the user's own names
+    (``conv1.weight``), whatever is stored of them.
     """
-    _refuse_parametrized(model)
     walk = _Walk(model)
     walk.run()
     return Axes(walk.parameters, {node.name: value for node, value in walk.values.items()}, tuple(_named_dims(model)))
-
-
-def _refuse_parametrized(model: Model) -> None:
-    for path, leaf in model.leaves():
-        if parametrize.is_parametrized(leaf):
-            raise InputError(
-                f"'{path}' is under a constraint ({', '.join(leaf.parametrizations)}); finalize it before its "  # type: ignore[arg-type]
-                "structure is changed"
-            )
 
 
 class _Walk:
@@ -54,14 +55,16 @@ class _Walk:
 
     def __init__(self, model: Model) -> None:
         self.module = model.module
-        self.shapes: Mapping[fx.Node, Shapes] = shapes_of(model)
+        self.shapes: Mapping[fx.Node, Shapes] = telling_shapes(model)
         self.parameters = _parameter_dims(model.module)
         self.values: dict[fx.Node, Value] = {}
         self.contractions: list[Contraction] = []
+        self.computed: list[Computed] = []
 
     def run(self) -> None:
         for node in self.module.graph.nodes:
             self.values[node] = self._value(node)
+        freeze_mixed(self.computed)
         mark_contractions(self.module, self.values, self.contractions)
 
     def _value(self, node: fx.Node) -> Value:
@@ -75,7 +78,7 @@ class _Walk:
 
     def _called(self, node: fx.Node) -> Value:
         leaf = self.module.get_submodule(str(node.target)) if node.op == "call_module" else None
-        call = Call(node, self.shapes, self.values, self.parameters, self.contractions, leaf)
+        call = Call(node, self.shapes, self.values, self.parameters, self.contractions, leaf, self.computed)
         rule = rule_of(node, leaf)
         if rule is not None:
             return rule(call)
@@ -108,9 +111,9 @@ def rule_of(node: fx.Node, leaf: nn.Module | None) -> Rule | None:
 
 def _parameter_dims(module: fx.GraphModule) -> dict[str, Dims]:
     """Fresh atoms for every parameter and buffer; names that share a tensor share them."""
-    by_tensor: dict[int, Dims] = {}
-    named = [*module.named_parameters(remove_duplicate=False), *module.named_buffers(remove_duplicate=False)]
-    return {name: by_tensor.setdefault(id(tensor), [Atom(n) for n in tensor.shape]) for name, tensor in named}
+    by_tie: dict[Tie, Dims] = {}
+    named = tensors_of(module).items()
+    return {name: by_tie.setdefault(tie_of(*owner), [Atom(n) for n in shape_of(*owner)]) for name, owner in named}
 
 
 def _named_dims(model: Model) -> Iterator[tuple[str, str, int]]:

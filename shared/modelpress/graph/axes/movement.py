@@ -1,4 +1,4 @@
-"""Rules of operators that only move, group or pick elements."""
+"""Views, and operators that reorder dimensions or copy: rules, and resizers of those that spell sizes out."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import fx
 
-from modelpress.graph.axes.broadcast import align
-from modelpress.graph.axes.call import Call, Value
-from modelpress.graph.axes.expr import Atom, Dims, Expr, constant, freeze, total
-from modelpress.graph.axes.unify import regroup, unify
+from modelpress.graph.axes.call import Call, Value, argument
+from modelpress.graph.axes.expr import Dims, constant, freeze
+from modelpress.graph.axes.resize import OperatorResize, Resizer
+from modelpress.graph.axes.sizes import note_computed, read_size, size_of, write_sizes
+from modelpress.graph.axes.unify import regroup, unify_all
 
 aten = torch.ops.aten
 Rule = Callable[[Call], Value]
@@ -23,21 +24,12 @@ def same(call: Call) -> Value:
 
 
 def view(size_argument: str) -> Rule:
-    """A view whose sizes are written in the graph: those that are computed there must not change."""
-
     def rule(call: Call) -> Value:
         dims = regroup(call.dims(0), call.shape, call.why)
-        freeze_computed(dims, call.argument(size_argument), call)
+        note_computed(call, dims, call.argument(size_argument))
         return dims
 
     return rule
-
-
-def freeze_computed(dims: Sequence[Expr], sizes: Sequence[Any], call: Call) -> None:
-    """Freeze dimensions whose size the graph computes: it would not follow a removal."""
-    for dim, size in zip(dims, sizes, strict=True):
-        if isinstance(size, fx.Node):
-            freeze(dim, f"size computed in the graph, {call.why}")
 
 
 def flatten(call: Call) -> Value:
@@ -47,8 +39,15 @@ def flatten(call: Call) -> Value:
 def unflatten(call: Call) -> Value:
     dims = regroup(call.dims(0), call.shape, call.why)
     start, sizes = call.dim(), call.argument("sizes")
-    freeze_computed(dims[start : start + len(sizes)], sizes, call)
+    note_computed(call, dims[start : start + len(sizes)], sizes)
     return dims
+
+
+def view_as(call: Call) -> Value:
+    """A view into another tensor's shape, so that tensor's dimensions are its own."""
+    dims, other = regroup(call.dims(0), call.shape, call.why), call.dims("other")
+    unify_all(zip(dims, other, strict=True), call.why)
+    return other
 
 
 def permute(call: Call) -> Value:
@@ -56,15 +55,28 @@ def permute(call: Call) -> Value:
     return [dims[i] for i in call.argument("dims")]
 
 
-def transpose(call: Call) -> Value:
-    dims = list(call.dims(0))
-    i, j = call.dim("dim0"), call.dim("dim1")
-    dims[i], dims[j] = dims[j], dims[i]
-    return dims
+def transpose(first: str, second: str) -> Rule:
+    def rule(call: Call) -> Value:
+        dims = list(call.dims(0))
+        i, j = call.dim(first), call.dim(second)
+        dims[i], dims[j] = dims[j], dims[i]
+        return dims
+
+    return rule
 
 
 def reverse(call: Call) -> Value:
     return call.dims(0)[::-1]
+
+
+def move(call: Call) -> Value:
+    """movedim: the dimensions that move take their new places, the others fill up in order."""
+    dims = call.dims(0)
+    rank = len(dims)
+    places = zip(_list(call, "source"), _list(call, "destination"), strict=True)
+    moved = {j % rank: i % rank for i, j in places}
+    others = (i for i in range(rank) if i not in moved.values())
+    return [dims[moved[j] if j in moved else next(others)] for j in range(rank)]
 
 
 def unsqueeze(call: Call) -> Value:
@@ -74,33 +86,52 @@ def unsqueeze(call: Call) -> Value:
 
 
 def squeeze(call: Call) -> Value:
-    at = call.dim()
-    return [dim for i, dim in enumerate(call.dims(0)) if i != at or dim.size != 1]
+    """Of all dimensions, one, or some: those that are of size 1 go."""
+    dims = call.dims(0)
+    gone = _squeezed(call.node, dims)
+    return [dim for i, dim in enumerate(dims) if i not in gone]
 
 
-def expand(call: Call) -> Value:
-    """A dimension that is expanded from size 1 follows whatever it meets later."""
-    old = call.dims(0)
-    old = [constant(1, "size 1")] * (len(call.shape) - len(old)) + old
-    dims: Dims = [dim if dim.size == size else Atom(size) for dim, size in zip(old, call.shape, strict=True)]
-    freeze_computed(dims, call.argument("size"), call)
+def _squeezed(node: fx.Node, dims: Dims) -> list[int]:
+    given = range(len(dims)) if node.target is aten.squeeze.default else argument(node, "dim")
+    chosen = [given] if isinstance(given, int) else list(given)
+    return [i % len(dims) for i in chosen if dims[i].size == 1]
+
+
+def squeeze_same(node: fx.Node, resizer: Resizer) -> None:
+    """What shrank to size 1 must not be squeezed: name the dimensions that always were."""
+    dims = resizer.source(node)
+    if any(dim.size > 1 and resizer.size(dim) == 1 for dim in dims):
+        node.args, node.kwargs = (node.args[0], _squeezed(node, dims)), {}
+        node.target = aten.squeeze.dims
+
+
+def ordered(dims_argument: str) -> Rule:
+    """flip and roll: what stands where matters along some dimensions; none named means all."""
+
+    def rule(call: Call) -> Value:
+        dims = call.dims(0)
+        for i in _list(call, dims_argument) or range(len(dims)):
+            freeze(dims[i], call.why)
+        return dims
+
+    return rule
+
+
+def triangle(call: Call) -> Value:
+    """tril and triu: rows and columns are compared by their numbers."""
+    dims = call.dims(0)
+    for dim in dims[-2:]:
+        freeze(dim, call.why)
     return dims
 
 
-def concatenate(call: Call) -> Value:
-    parts = [call.dims(node) for node in call.argument("tensors")]
-    at = call.dim(rank=len(call.shape))
-    across = [[dim for i, dim in enumerate(dims) if i != at] for dims in parts]
-    others = align(across, [size for i, size in enumerate(call.shape) if i != at], call.why)
-    return [*others[:at], total(dims[at] for dims in parts), *others[at:]]
-
-
-def divide(call: Call) -> Value:
-    """chunk and split: the segments of one dimension."""
-    dims, at = call.dims(0), call.dim()
-    parts = [Atom(shape[at]) for shape in call.out_shapes]
-    unify(dims[at], total(parts), call.why)
-    return tuple([*dims[:at], part, *dims[at + 1 :]] for part in parts)
+def diagonal(call: Call) -> Value:
+    dims = call.dims(0)
+    across = [call.dim("dim1"), call.dim("dim2")]
+    for i in across:
+        freeze(dims[i], call.why)
+    return [*(dim for i, dim in enumerate(dims) if i not in across), constant(call.shape[-1], call.why)]
 
 
 def item(call: Call) -> Value:
@@ -110,58 +141,63 @@ def item(call: Call) -> Value:
     return values[index] if isinstance(values, tuple) and isinstance(index, int) else None
 
 
-def select(call: Call) -> Value:
-    dims, at = call.dims(0), call.dim()
-    freeze(dims[at], call.why)
-    return [*dims[:at], *dims[at + 1 :]]
+def _list(call: Call, name: str) -> Sequence[int]:
+    given = call.argument(name)
+    return [given] if isinstance(given, int) else given
 
 
-def narrow(call: Call) -> Value:
-    """slice: a segment of one dimension where it takes every element of a range, frozen otherwise."""
-    dims, at = call.dims(0), call.dim()
-    size, old = call.shape[at], dims[at].size
-    if size == old:
-        return dims
-    start, end, step = (call.argument(name) for name in ("start", "end", "step"))
-    if step != 1 or isinstance(start, fx.Node) or isinstance(end, fx.Node):
-        freeze(dims[at], call.why)
-        return [*dims[:at], constant(size, call.why), *dims[at + 1 :]]
-    before, middle, after = (Atom(n) for n in ranges(old, start, size))
-    unify(dims[at], total(part for part in (before, middle, after) if part.size), call.why)
-    return [*dims[:at], middle, *dims[at + 1 :]]
+def sizes(name: str) -> OperatorResize:
+    """The output's sizes are in argument ``name``."""
+
+    def resize(node: fx.Node, resizer: Resizer) -> None:
+        write_sizes(node, name, resizer.dims(node), resizer)
+
+    return resize
 
 
-def ranges(old: int, start: int | None, size: int) -> tuple[int, int, int]:
-    """Sizes before, of and after a slice of ``size`` elements from ``start`` (counted from the end if negative)."""
-    first = start or 0
-    first += old if first < 0 else 0
-    return first, size, old - first - size
-
-
-def size_of(call: Call) -> Value:
-    """A size used as a number: it must stay what it is."""
-    freeze(call.dims(0)[call.dim()], f"its size is used as a number, {call.why}")
-    return None
+def unflatten_sizes(node: fx.Node, resizer: Resizer) -> None:
+    start = int(argument(node, "dim")) % len(resizer.source(node))
+    write_sizes(node, "sizes", resizer.dims(node)[start : start + len(argument(node, "sizes"))], resizer)
 
 
 MOVEMENT: Mapping[Any, Rule] = {
-    aten.view.default: view("size"),
-    aten.reshape.default: view("shape"),
-    aten.flatten.using_ints: flatten,
-    aten.unflatten.int: unflatten,
-    aten.permute.default: permute,
-    aten.transpose.int: transpose,
-    aten.t.default: reverse,
-    aten.unsqueeze.default: unsqueeze,
-    aten.squeeze.dim: squeeze,
-    aten.expand.default: expand,
-    aten.cat.default: concatenate,
-    aten.chunk.default: divide,
-    aten.split.Tensor: divide,
-    aten.split_with_sizes.default: divide,
-    aten.select.int: select,
-    aten.slice.Tensor: narrow,
+    aten.alias.default: same,
     aten.clone.default: same,
     aten.contiguous.default: same,
+    aten.detach.default: same,
+    aten.diagonal.default: diagonal,
+    aten.flatten.using_ints: flatten,
+    aten.flip.default: ordered("dims"),
+    aten.movedim.int: move,
+    aten.movedim.intlist: move,
+    aten.permute.default: permute,
+    aten.ravel.default: flatten,
+    aten.reshape.default: view("shape"),
+    aten.reshape_as.default: view_as,
+    aten.roll.default: ordered("dims"),
+    aten.squeeze.default: squeeze,
+    aten.squeeze.dim: squeeze,
+    aten.squeeze.dims: squeeze,
+    aten.swapaxes.default: transpose("axis0", "axis1"),
     aten.sym_size.int: size_of,
+    aten.t.default: reverse,
+    aten.to.dtype: same,
+    aten.transpose.int: transpose("dim0", "dim1"),
+    aten.tril.default: triangle,
+    aten.triu.default: triangle,
+    aten.type_as.default: same,
+    aten.unflatten.int: unflatten,
+    aten.unsqueeze.default: unsqueeze,
+    aten.view.default: view("size"),
+    aten.view_as.default: view_as,
+}
+
+RESIZERS: Mapping[Any, OperatorResize] = {
+    aten.reshape.default: sizes("shape"),
+    aten.squeeze.default: squeeze_same,
+    aten.squeeze.dim: squeeze_same,
+    aten.squeeze.dims: squeeze_same,
+    aten.sym_size.int: read_size,
+    aten.unflatten.int: unflatten_sizes,
+    aten.view.default: sizes("size"),
 }

@@ -7,10 +7,16 @@ from typing import Any
 
 from torch import fx
 
-from modelpress.graph.axes import resize, resize_functional
+from modelpress.graph.axes import movement, pieces, repeating, resampling, resize_functional
 from modelpress.graph.axes.resize import OperatorResize, Resizer
 
-OPERATORS: Mapping[Any, OperatorResize] = {**resize.OPERATORS, **resize_functional.OPERATORS}
+OPERATORS: Mapping[Any, OperatorResize] = {
+    **movement.RESIZERS,
+    **pieces.RESIZERS,
+    **repeating.RESIZERS,
+    **resampling.RESIZERS,
+    **resize_functional.OPERATORS,
+}
 
 
 def resize_operator(node: fx.Node, resizer: Resizer) -> None:

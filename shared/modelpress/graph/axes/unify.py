@@ -5,8 +5,9 @@ Every function refines atoms in place. Where two structures cannot be reconciled
 
 from __future__ import annotations
 
+import math
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from modelpress.graph.axes.expr import (
     Atom,
@@ -82,10 +83,38 @@ def cut(expr: Expr, size: int, why: str) -> Pieces | None:
         return head, tail
     if isinstance(expr, Sum):
         return _cut_segments(segments(expr), size, why)
-    major, *minor = factors(expr)
-    rows, rest = divmod(size, product(minor).size)
-    pieces = None if rest else cut(major, rows, why)
-    return pieces and (product([pieces[0], *minor]), product([pieces[1], *minor]))
+    return _cut_product(expr, size, why)
+
+
+def _cut_product(expr: Product, size: int, why: str) -> Pieces | None:
+    """Whole rows before and after the cut, and the two parts of a row that it goes through."""
+    major, *others = factors(expr)
+    minor = product(others)
+    rows, rest = divmod(size, minor.size)
+    row = cut(minor, rest, why) if rest else ()
+    tall = _cut_all(major, [rows, 1, major.size - rows - 1] if rest else [rows, 0, major.size - rows], why)
+    if row is None or tall is None:
+        return None
+    before, _, after = (product([part, minor]) if part is not None else None for part in tall)
+    head = [before, *row[:1]]
+    tail = [*row[1:], after]
+    return total(part for part in head if part is not None), total(part for part in tail if part is not None)
+
+
+def _cut_all(expr: Expr, sizes: Sequence[int], why: str) -> list[Expr | None] | None:
+    """Consecutive segments of ``sizes``, None for one of size 0."""
+    parts: list[Expr | None] = []
+    rest: Expr = expr
+    for size in sizes:
+        if size in (0, rest.size):
+            parts.append(rest if size else None)
+            continue
+        pieces = cut(rest, size, why)
+        if pieces is None:
+            return None
+        parts.append(pieces[0])
+        rest = pieces[1]
+    return parts
 
 
 def _cut_segments(parts: Sequence[Expr], size: int, why: str) -> Pieces | None:
@@ -155,7 +184,28 @@ def _blocks(parts: Sequence[Expr], unit: int) -> list[Expr] | None:
 
 
 def regroup(dims: Dims, sizes: Sequence[int], why: str) -> Dims:
-    """The dimensions after a view of ``dims`` as ``sizes``; frozen, on both sides, where they do not divide evenly."""
+    """The dimensions after a view of ``dims`` as ``sizes``; what does not divide evenly is frozen, on both sides."""
+    return [dim for old, new in _aligned(dims, sizes) for dim in _regrouped(old, new, why)]
+
+
+def _aligned(dims: Dims, sizes: Sequence[int]) -> Iterator[tuple[Dims, list[int]]]:
+    """The shortest runs of old dimensions and of new sizes that cover each other."""
+    old: Dims = []
+    new: list[int] = []
+    a, b = deque(dims), deque(sizes)
+    while a or b:
+        if a and (not b or product(old).size <= math.prod(new)):
+            old.append(a.popleft())
+        else:
+            new.append(b.popleft())
+        if old and new and product(old).size == math.prod(new):
+            yield old, new
+            old, new = [], []
+    if old or new:
+        yield old, new
+
+
+def _regrouped(dims: Dims, sizes: Sequence[int], why: str) -> Dims:
     rest: Expr | None = product(dims)
     out: Dims = []
     for size in sizes:

@@ -51,7 +51,7 @@ MOVES: dict[str, tuple[Callable[[Tensor], Tensor], int, dict[str, int]]] = {
     "view, transpose, reshape": (lambda x: x.view(-1, 2, 6).transpose(1, 2).reshape(-1, 12), 12, {".0": 2, ".1": 6}),
     "inferred size": (lambda x: x.view(x.shape[0], -1, 4).flatten(1), 12, {".0": 3, ".1": 4}),
     "computed size": (lambda x: x.reshape(x.shape[0] * 3, 4), 4, {".1": 4}),
-    "select": (lambda x: torch.unflatten(x, 1, (3, 4))[:, 1], 4, {".1": 4}),
+    "select": (lambda x: torch.unflatten(x, 1, (3, 4))[:, 1], 4, {".3": 4}),
     "unsqueeze, expand": (lambda x: x.unsqueeze(2).expand(-1, -1, 5).flatten(1), 60, {"": 12, "after.in.1": 5}),
     "expand in front": (lambda x: x.expand(7, -1, -1).mean(0), 12, {"": 12}),
     "unsqueeze, squeeze": (lambda x: x.unsqueeze(1).squeeze(1), 12, {"": 12}),
