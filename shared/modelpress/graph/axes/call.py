@@ -107,8 +107,8 @@ class Call:
         return value
 
     def has(self, name: str) -> bool:
-        """Whether a tensor argument of the operator is given."""
-        return isinstance(self.argument(name), fx.Node)
+        """Whether the operator has a tensor argument of that name, and it is given."""
+        return name in argument_names(self.node) and isinstance(self.argument(name), fx.Node)
 
     def dim(self, name: str = "dim", rank: int | None = None) -> int:
         """A dimension argument counted from the front; ``rank`` is the input's unless told."""
