@@ -256,4 +256,6 @@ _SCALARS: Mapping[str, Callable[[Any], bool]] = {
     "StringType": lambda v: isinstance(v, str),
     "ScalarTypeType": lambda v: isinstance(v, torch.dtype),
     "MemoryFormatType": lambda v: isinstance(v, torch.memory_format),
+    "DeviceObjType": lambda v: isinstance(v, torch.device),
+    "LayoutType": lambda v: isinstance(v, torch.layout),
 }

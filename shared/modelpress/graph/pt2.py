@@ -5,15 +5,21 @@ MLflow logs PyTorch models so by default. ``torch.export.load`` is never called:
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+import torch
+from pydantic import ValidationError
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
 from modelpress.errors import ExportError, ModelFormatError
+from modelpress.graph import leaves
+from modelpress.graph.bounds import check_shapes
+from modelpress.graph.document import MAX_SIZE, InputRecord
 from modelpress.graph.lift import Lifter
 from modelpress.graph.limited_json import read_json
 from modelpress.graph.model import BATCH, Model, TensorSpec
@@ -70,14 +76,21 @@ def read_pt2(source: str | Path | bytes) -> Model:
         module = program.graph_module
         reader = GraphReader(module.graph, module.signature, archive.tensors())
         graph = reader.run()
-    specs, sizes, notes = input_specs(graph.graph)
+    values = [n.meta.get("val") for n in graph.graph.find_nodes(op="placeholder")]
     lifted = _lifted(graph, output_spec(module.module_call_graph, len(module.graph.outputs)))
+    names = [str(n.target) for n in lifted.graph.find_nodes(op="placeholder")]
+    specs, sizes, notes = input_specs(dict(zip(names, values, strict=True)))
+    _own_counters(lifted)
+    _check_words(lifted, specs)
+    check_shapes(lifted, lifted.graph, specs, sizes)
     return Model(lifted.eval(), specs, sizes, notes=(UNCHECKED, *reader.notes, *notes, *_momentum_notes(lifted)))
 
 
 def _lifted(source: Source, out_spec: pytree.TreeSpec) -> fx.GraphModule:
     try:
-        return Lifter(cast(fx.GraphModule, source), {}).run(out_spec)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, on layers of no elements; the format refuses them below
+            return Lifter(cast(fx.GraphModule, source), {}).run(out_spec)
     except ExportError as e:
         raise ModelFormatError(f"the archive's graph cannot be lifted: {e}") from e
     except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError) as e:
@@ -85,23 +98,46 @@ def _lifted(source: Source, out_spec: pytree.TreeSpec) -> fx.GraphModule:
         raise ModelFormatError(f"the archive's graph is no valid graph: {type(e).__name__}: {str(e)[:300]}") from e
 
 
-def input_specs(graph: fx.Graph) -> tuple[tuple[TensorSpec, ...], dict[str, int], list[str]]:
+def _own_counters(lifted: nn.Module) -> None:
+    """Give every batch-norm a counter of its own: lifting takes it from a state dict, whose tensors share memory."""
+    for name, module in lifted.named_modules():
+        if isinstance(module, _BatchNorm) and module.num_batches_tracked is not None:
+            counter = module.num_batches_tracked
+            if counter.dtype != torch.int64 or counter.ndim:
+                raise ModelFormatError(f"'{name}.num_batches_tracked' is a {counter.dtype}, not one int64")
+            module.num_batches_tracked = counter.detach().clone()
+
+
+def _check_words(lifted: fx.GraphModule, specs: tuple[TensorSpec, ...]) -> None:
+    """Refuse inputs and layers that the format has no words for: empty ones, negative strides."""
+    called = {str(n.target) for n in lifted.graph.find_nodes(op="call_module")}
+    try:
+        for spec in specs:
+            InputRecord(name=spec.name, dtype=spec.dtype, shape=spec.shape)
+        for path in sorted(called):
+            leaves.describe(lifted.get_submodule(path))
+    except ValidationError as e:
+        raise ModelFormatError(
+            f"the archive's graph is not of the format: {e.errors()[0]['msg']}: {str(e)[:200]}"
+        ) from e
+
+
+def input_specs(values: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], dict[str, int], list[str]]:
     """Inputs, the sizes that their symbols had in the example, and notes on what shapes cannot say."""
     symbols: dict[str, str] = {}
     sizes: dict[str, int] = {}
     notes: list[str] = []
     specs = []
-    for node in graph.find_nodes(op="placeholder"):
-        value = node.meta.get("val")
+    for name, value in values.items():
         if not isinstance(value, TensorValue):
-            raise ModelFormatError(f"the archive says nothing of the input '{node.target}'")
+            raise ModelFormatError(f"the archive says nothing of the input '{name}'")
         shape = tuple(n if isinstance(n, int) else _symbol(n, i, symbols, sizes) for i, n in enumerate(value.shape))
         notes += [
-            f"dimension {i} of '{node.target}' is computed from others ({n.expression[:80]}): give sizes that agree"
+            f"dimension {i} of '{name}' is computed from others ({n.expression[:80]}): give sizes that agree"
             for i, n in enumerate(value.shape)
             if isinstance(n, Dynamic) and n.symbol is None
         ]
-        specs.append(TensorSpec(str(node.target), str(value.dtype).removeprefix("torch."), shape))
+        specs.append(TensorSpec(name, str(value.dtype).removeprefix("torch."), shape))
     if BATCH not in sizes:
         notes.append("exported at a fixed batch: the graph may run only at that batch; export with a dynamic one")
     return tuple(specs), sizes, notes
@@ -113,7 +149,7 @@ def _symbol(size: Dynamic, dimension: int, symbols: dict[str, str], sizes: dict[
         is_batch = dimension == 0 and BATCH not in sizes
         name = BATCH if is_batch else f"size_{sum(s != BATCH for s in sizes) + 1}"
         symbols[size.expression] = name
-        sizes[name] = size.hint or 2
+        sizes[name] = min(size.hint or 2, MAX_SIZE)
     return symbols[size.expression]
 
 

@@ -29,6 +29,18 @@ MAX_TRACE = 4000
 """Characters of a node's stack trace that are kept: the innermost lines name the user's code."""
 
 
+REWRITTEN = (
+    "__and__.Scalar", "__and__.Tensor", "__or__.Scalar", "__or__.Tensor", "__xor__.Scalar", "__xor__.Tensor",
+    "_assert_scalar.default", "_assert_tensor_metadata.default", "_to_copy.default", "arange.default", "arange.start",
+    "arange.start_step", "empty.memory_format", "eye.default", "eye.m", "full.default", "gru.input",
+    "gru_cell.default", "lift_fresh_copy.default", "linspace.default", "lstm.input", "lstm_cell.default",
+    "ones.default", "rnn_relu.input", "rnn_relu_cell.default", "rnn_tanh.input", "rnn_tanh_cell.default",
+    "scalar_tensor.default", "scaled_dot_product_attention.default", "sym_constrain_range.default",
+    "sym_constrain_range_for_size.default", "to.device", "to.dtype_layout", "to.other", "zeros.default",
+)  # fmt: skip
+"""Operators that are none of the format's; lifting says them in its words or leaves them out."""
+
+
 class NamedArgument(Record):
     name: str
     arg: dict[str, Any]
@@ -47,6 +59,7 @@ class GraphRecord(Record):
     outputs: list[dict[str, Any]]
     nodes: list[NodeRecord]
     tensor_values: dict[str, TensorMeta]
+    sym_int_values: dict[str, dict[str, Any]]
 
 
 class SignatureRecord(Record):
@@ -93,13 +106,19 @@ class Source(nn.Module):
 
 @cache
 def targets() -> Mapping[str, Any]:
-    """Name in an archive -> enumerated operator, in-place forms included."""
+    """Name in an archive -> operator: the format's and what lifting rewrites, in-place forms included."""
     table: dict[str, Any] = dict(_PLAIN)
-    for target in {*operators.names(), *LEAVES, *DROPOUTS}:
+    for target in {*operators.names(), *LEAVES, *DROPOUTS, *_rewritten()}:
         if isinstance(target, torch._ops.OpOverload):
             for form in (target, _in_place_form(target)):
                 table[f"torch.ops.{form}"] = form
     return table
+
+
+def _rewritten() -> list[torch._ops.OpOverload]:
+    """What lifting knows and says in other words."""
+    split = (name.split(".") for name in REWRITTEN)
+    return [getattr(getattr(torch.ops.aten, packet), overload) for packet, overload in split]
 
 
 def _in_place_form(target: torch._ops.OpOverload) -> torch._ops.OpOverload:
@@ -116,6 +135,12 @@ _PLAIN: Mapping[str, Callable[..., Any]] = {
     "_operator.floordiv": operator.floordiv,
     "_operator.mod": operator.mod,
     "_operator.neg": operator.neg,
+    "_operator.eq": operator.eq,
+    "_operator.ne": operator.ne,
+    "_operator.le": operator.le,
+    "_operator.lt": operator.lt,
+    "_operator.ge": operator.ge,
+    "_operator.gt": operator.gt,
     "torch.sym_max": torch.sym_max,
     "torch.sym_min": torch.sym_min,
 }
@@ -156,7 +181,7 @@ class GraphReader:
             raise ModelFormatError("the graph and its signature have different numbers of inputs")
         for i, (argument, spec) in enumerate(zip(self.record.inputs, self.signature.input_specs, strict=True)):
             where = f"inputs[{i}]"
-            role, about = _union(spec, where)
+            role, about = _role(spec, where)
             if role == "user_input":
                 self._user_input(argument, where)
             elif role in _STORED:
@@ -168,12 +193,19 @@ class GraphReader:
         kind, body = _union(argument, where)
         if kind == "as_tensor":
             name = _text(argument, "as_tensor", where)
-            shown = name if names.is_input_name(name) else f"input_{len(self.graph.nodes)}"
-            self._define(name, self.graph.placeholder(shown), where)
+            self._define(name, self.graph.placeholder(self._input_name(name)), where)
         elif kind in ("as_none", "as_bool", "as_int", "as_float", "as_string"):
             self.notes.append(f"the argument {str(body)[:80]!r} of the exported call is fixed in the graph")
         else:
             raise ModelFormatError(f"{where}: an input {kind} has no place in the format; inputs are tensors")
+
+    def _input_name(self, name: str) -> str:
+        """``name`` where it may stand in a graph and is free."""
+        taken = {node.target for node in self.graph.find_nodes(op="placeholder")}
+        free = name if names.is_input_name(name) else f"input_{len(taken)}"
+        while free in taken:
+            free += "_"
+        return free
 
     def _stored_input(self, name: str, path: Any, where: str) -> None:
         if not isinstance(path, str) or path not in self.tensors:
@@ -182,7 +214,7 @@ class GraphReader:
 
     def _outputs(self) -> list[Any]:
         for i, spec in enumerate(self.signature.output_specs):
-            role, about = _union(spec, f"outputs[{i}]")
+            role, about = _role(spec, f"outputs[{i}]")
             if role != "user_output":
                 what = about.get("buffer_name") or about.get("parameter_name") or about.get("user_input_name")
                 raise ModelFormatError(
@@ -196,6 +228,9 @@ class GraphReader:
         self.values[name] = node
         if name in self.record.tensor_values:
             node.meta["val"] = tensor_value(self.record.tensor_values[name], f"tensor_values.{name[:120]}")
+        elif name in self.record.sym_int_values:
+            size = _size(self.record.sym_int_values[name], f"sym_int_values.{name[:120]}")
+            node.meta["val"] = size if isinstance(size, int) else size.hint or 0
 
     # --- calls
 
@@ -231,10 +266,11 @@ class GraphReader:
     def _results(self, outputs: list[dict[str, Any]], node: fx.Node, where: str) -> None:
         """Name what ``node`` gives: itself, or the parts of a list or tuple."""
         kinds = [_union(output, where)[0] for output in outputs]
-        if kinds in (["as_tensor"], ["as_sym_int"]):
+        if kinds in (["as_tensor"], ["as_sym_int"], ["as_sym_bool"], ["as_sym_float"]):
             self._define(_text(outputs[0], kinds[0], where), node, where)
             return
-        parts = [{"as_tensor": t} for t in outputs[0]["as_tensors"]] if kinds == ["as_tensors"] else outputs
+        several = _listed(outputs[0], "as_tensors", where) if kinds == ["as_tensors"] else None
+        parts = outputs if several is None else [{"as_tensor": t} for t in several]
         for i, part in enumerate(parts):
             if "as_none" not in part:
                 item = self.graph.call_function(operator.getitem, (node, i))
@@ -249,9 +285,7 @@ class GraphReader:
         if kind == "as_optional_tensor":
             return self._argument(body, where)
         if kind in _LISTS:
-            if not isinstance(body, list):
-                raise ModelFormatError(f"{where}: {kind} is no list")
-            return [self._element(_LISTS[kind], item, where) for item in body]
+            return [self._element(_LISTS[kind], item, where) for item in _listed(argument, kind, where)]
         if kind not in _CONSTANTS:
             raise ModelFormatError(f"{where}: an argument {kind} has no place in the format")
         return _constant(kind, body, where)
@@ -279,6 +313,21 @@ def _union(value: Any, where: str) -> tuple[str, Any]:
         raise ModelFormatError(f"{where}: {str(value)[:120]!r} is no union of one key")
     kind, body = next(iter(value.items()))
     return kind, body
+
+
+def _role(spec: Any, where: str) -> tuple[str, dict[str, Any]]:
+    """What an input or output of the graph is, and what the signature says of it."""
+    role, about = _union(spec, where)
+    if not isinstance(about, dict):
+        raise ModelFormatError(f"{where}: {str(spec)[:120]!r} is no part of a signature")
+    return role, about
+
+
+def _listed(argument: Any, kind: str, where: str) -> list[Any]:
+    if not isinstance(argument[kind], list):
+        raise ModelFormatError(f"{where}: {kind} is no list")
+    found: list[Any] = argument[kind]
+    return found
 
 
 def _text(argument: Any, kind: str, where: str) -> str:
@@ -415,8 +464,10 @@ def _check_call(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], wher
     """Refuse arguments of other types than the operator's, and what only an export in training mode holds."""
     if hasattr(target, "_schema"):
         operators.check_schema(str(target), target._schema, args, kwargs, where)
-    else:
+    elif target in operators.names():
         operators.check_call(operators.names()[target], args, kwargs, where)
+    elif kwargs or len(args) != 2:
+        raise ModelFormatError(f"{where}: {target.__name__} compares two sizes, not {args!r}")
     training = target is torch.ops.aten.batch_norm.default and args[3] is not None and args[5] is True
     if training or (target in DROPOUTS and args[2] is True):
         raise ModelFormatError(f"{where}: {target} of training mode; call .eval() before torch.export.export")
