@@ -1,7 +1,8 @@
 """Lifting: an exported aten graph becomes an ``fx.GraphModule`` whose parametrised operators are ``torch.nn`` leaves.
 
 A call such as ``aten.conv2d(x, w, b, ...)`` whose weights are the model's own becomes a call of an ``nn.Conv2d`` at
-the weight's module path; in-place operators become their pure forms; everything else stays an enumerated call.
+the weight's module path; changes in place become new values; nothing names a device, nor a dtype that was only the
+model's; everything else stays an enumerated call.
 Leaves are shared by weight and configuration, so a layer that is called many times stays one layer.
 """
 
@@ -17,27 +18,48 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from modelpress.errors import ExportError
-from modelpress.graph import lift_recurrent, names, operators
-from modelpress.graph.canonical import alias_free, functional_form
+from modelpress.graph import lift_recurrent, lift_regions, names, operators
+from modelpress.graph.canonical import canonical
+from modelpress.graph.document import MAX_NODES
+from modelpress.graph.lift_creators import CREATORS, PLACES, create, dtype_arguments
+from modelpress.graph.lift_dtypes import CASTS, FOLLOWS, dtype_of, follow
 from modelpress.graph.lift_leaves import AFFINE, DROPOUTS, LEAVES, Leaf, attention, dropout
-from modelpress.graph.lift_source import bound, fetch, is_owned, owner, user_line
+from modelpress.graph.lift_memory import changes_in_place, pure
+from modelpress.graph.lift_refusals import refusal
+from modelpress.graph.lift_source import bound, fetch, is_owned, owner
 from modelpress.graph.lift_tree import leaf_path, put, register
+from modelpress.graph.lift_values import Values
 
 __all__ = ["DROPOUTS", "LEAVES", "Lifter"]
 
 aten = torch.ops.aten
+_SILENT = frozenset(
+    {
+        aten._assert_tensor_metadata.default, aten._assert_scalar.default, aten._assert_async.default,
+        aten._assert_async.msg, aten.sym_constrain_range.default, aten.sym_constrain_range_for_size.default,
+    }
+)  # fmt: skip
+"""Checks that export writes down; the graph's shapes imply them."""
+_COPIES = frozenset({aten.lift_fresh_copy.default, aten.lift_fresh.default, aten.alias.default})
+"""The same as their argument, now that nothing is changed in place."""
 
 
 @dataclass
 class Lifter:
-    """One lifting: the exported module, the graph that grows, and the leaves made so far."""
+    """One lifting: the exported module, the graph that grows, and the leaves made so far.
+
+    ``twin`` is the same module exported at another float dtype: it tells which dtypes follow the model. Without it
+    every float dtype of the graph stays as it is. ``notes`` tell, after `run`, what that means for the graph.
+    """
 
     source: fx.GraphModule
     momenta: Mapping[str, float | None]
+    twin: fx.GraphModule | None = None
+    notes: list[str] = field(default_factory=list)
     root: nn.Module = field(default_factory=nn.Module)
     graph: fx.Graph = field(default_factory=fx.Graph)
     made: dict[Any, str] = field(default_factory=dict)
-    new: dict[fx.Node, Any] = field(default_factory=dict)
+    values: Values = field(init=False)
 
     def run(self, out_spec: pytree.TreeSpec) -> fx.GraphModule:
         """Lift every node.
@@ -45,53 +67,101 @@ class Lifter:
         Raises:
             ExportError: an operator that the format does not hold; names it and the user's line.
         """
-        alias_free(self.source.graph)
-        lift_recurrent.expand_cells(self.source.graph)
+        self._prepare()
         for node in self.source.graph.nodes:
             if node.op == "placeholder":
-                self.new[node] = self._placeholder(node)
+                self.values.of(node)
             elif node.op == "call_function":
-                self.new[node] = self._call(node)
+                self.values.lift(node)
             elif node.op == "output":
-                self.graph.output(pytree.tree_unflatten([self._value(a) for a in node.args[0]], out_spec))
+                results = [self.values.of(a) for a in node.args[0]]
+                self.graph.output(pytree.tree_unflatten(results, out_spec))
         self.graph.eliminate_dead_code(lambda n: n.op not in ("call_function", "get_attr"))
         self.graph.lint()
         return fx.GraphModule(self.root, self.graph)
 
-    def _placeholder(self, node: fx.Node) -> fx.Node:
-        name = node.name if names.is_input_name(node.name) else f"input_{len(self.new)}"
-        return self.graph.placeholder(name)
+    def _prepare(self) -> None:
+        """Rewrite the exported graph into plain calls, and let the twin tell what follows the model's dtype."""
+        if len(self.source.graph.nodes) > MAX_NODES:
+            count = len(self.source.graph.nodes)
+            raise ExportError(f"the exported graph has {count} nodes, the format holds {MAX_NODES}; split the module")
+        _plain(self.source)
+        if self.twin is not None:
+            _plain(self.twin)
+            fault = follow(self.source.graph, self.twin.graph)
+            if fault:
+                self.notes.append(f"float dtypes stay as exported, since {fault}: the graph may not run in another")
+        self.values = Values(self.source.graph, self.graph, self._make)
 
-    def _call(self, node: fx.Node) -> Any:
+    def _make(self, node: fx.Node) -> Any:
+        """The new graph's counterpart of one node."""
+        if node.op == "placeholder":
+            taken = sum(n.op == "placeholder" for n in self.graph.nodes)
+            return self.graph.placeholder(node.name if names.is_input_name(node.name) else f"input_{taken}")
+        if node.op == "get_attr":
+            at = register(self.root, names.clean(str(node.target)), fetch(self.source, str(node.target)))
+            return self.graph.get_attr(at)
         if node.target in LEAVES:
             path = self._leaf(node, LEAVES[node.target])
             if path is not None:
-                return self.graph.call_module(path, (self._value(bound(node)[LEAVES[node.target].input]),))
+                return self.graph.call_module(path, (self.values.of(bound(node)[LEAVES[node.target].input]),))
+        return self._other(node)
+
+    def _other(self, node: fx.Node) -> Any:
         if node.target in DROPOUTS:
-            return self.graph.call_module(self._dropout(node), (self._value(node.args[0]),))
+            return self.graph.call_module(self._dropout(node), (self.values.of(node.args[0]),))
         if node.target is aten.scaled_dot_product_attention.default:
             return self._attention(node)
         if node.target in lift_recurrent.KINDS:
             return self._recurrent(node)
-        return self._operator(node)
+        if node.target in CASTS:
+            return self._cast(node)
+        if node.target in CREATORS:
+            return self._creator(node)
+        return self.values.of(node.args[0]) if node.target in _COPIES else self._operator(node)
+
+    # --- operators
 
     def _operator(self, node: fx.Node) -> Any:
-        args: tuple[Any, ...] = fx.map_arg(node.args, self._value)
+        args: tuple[Any, ...] = fx.map_arg(node.args, self.values.of)
         if node.target is operator.getitem and isinstance(args[0], tuple):
             return args[0][args[1]]
-        target = functional_form(node.target)
-        if target not in operators.names():
-            raise ExportError(f"the operator {node.target} is not in the format yet{user_line(node)}")
-        return self.graph.call_function(target, args, fx.map_arg(node.kwargs, self._value))
+        kwargs = fx.map_arg({k: v for k, v in node.kwargs.items() if k not in PLACES}, self.values.of)
+        if node.meta.get(FOLLOWS) and dtype_arguments(node):
+            args, kwargs = self._without_dtype(node, args, kwargs)
+        if changes_in_place(node):
+            return pure(self.graph, node, args, kwargs)
+        if canonical(node.target) not in operators.names():
+            raise ExportError(refusal(node))
+        return self.graph.call_function(canonical(node.target), args, kwargs)
 
-    def _value(self, value: Any) -> Any:
-        """The new graph's counterpart of an argument; a tensor of the model is fetched where it is first used."""
-        if not isinstance(value, fx.Node):
+    def _without_dtype(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
+        """The call's arguments without a dtype that follows the model: its input has that dtype, or gets it."""
+        source = node.all_input_nodes[0]
+        first = args[0] if source.meta.get(FOLLOWS) else self._as_model(args[0])
+        kept = tuple(None if isinstance(a, torch.dtype) else a for a in args[1:])
+        return (first, *kept), {k: v for k, v in kwargs.items() if not isinstance(v, torch.dtype)}
+
+    def _as_model(self, value: fx.Node) -> fx.Node:
+        return self.graph.call_function(aten.type_as.default, (value, self.values.model_like()))
+
+    def _cast(self, node: fx.Node) -> Any:
+        source, dtype = node.all_input_nodes[0], dtype_of(node)
+        value = self.values.of(source)
+        if node.meta.get(FOLLOWS):
+            return value if source.meta.get(FOLLOWS) else self._as_model(value)
+        known = FOLLOWS in node.meta or dtype is None or not dtype.is_floating_point
+        if known and dtype == dtype_of(source) and not source.meta.get(FOLLOWS):
             return value
-        if value.op == "get_attr" and value not in self.new:
-            path = register(self.root, names.clean(str(value.target)), fetch(self.source, str(value.target)))
-            self.new[value] = self.graph.get_attr(path)
-        return self.new[value]
+        return self.graph.call_function(aten.to.dtype, (value, dtype))
+
+    def _creator(self, node: fx.Node) -> fx.Node:
+        arguments = {k: fx.map_arg(v, self.values.of) for k, v in bound(node).items()}
+        if node.meta.get(FOLLOWS):
+            return create(self.graph, node.target, arguments, self.values.model_like(), None)
+        return create(self.graph, node.target, arguments, self.values.any_like(node), dtype_of(node))
+
+    # --- leaves
 
     def _leaf(self, node: fx.Node, leaf: Leaf) -> str | None:
         """Path of the leaf for this call, made if it is new; None where it has none of the model's own."""
@@ -104,8 +174,7 @@ class Lifter:
         if any(t is not None and not isinstance(t, nn.Parameter) for k, t in tensors.items() if k in AFFINE):
             return None  # a fixed kernel: a leaf's weights are parameters
         with torch.device("meta"):
-            given = {**arguments, **{leaf.weights[k]: t for k, t in tensors.items()}}
-            module = leaf.build(given)
+            module = leaf.build({**arguments, **{leaf.weights[k]: t for k, t in tensors.items()}})
         if module is None:
             return None
         key = (repr(module), tuple(None if v is None else str(v.target) for v in sources.values()))
@@ -139,7 +208,7 @@ class Lifter:
         path = self._shared(_call_site(node, module), f"{owner(node)[0]}.attention".lstrip("."), lambda: module)
         a = bound(node)
         tensors = [a["query"], a["key"], a["value"], *([a["attn_mask"]] if a["attn_mask"] is not None else [])]
-        return self.graph.call_module(path, tuple(self._value(t) for t in tensors))
+        return self.graph.call_module(path, tuple(self.values.of(t) for t in tensors))
 
     def _recurrent(self, node: fx.Node) -> tuple[fx.Node, ...]:
         weights = lift_recurrent.weights(node)
@@ -148,10 +217,20 @@ class Lifter:
         named = dict(zip(module._flat_weights_names, tensors, strict=True))
         key = (repr(module), tuple(str(w.target) for w in weights))
         path = self._shared(key, leaf_path(str(weights[0].target)), lambda: self._filled(module, named, weights[0]))
-        state = lift_recurrent.initial_state(node)
-        given = () if state is None else (fx.map_arg(state, self._value),)
-        called = self.graph.call_module(path, (self._value(node.args[0]), *given))
+        state = lift_recurrent.initial_state(node, self.values.memory.changed)
+        given = () if state is None else (fx.map_arg(state, self.values.of),)
+        called = self.graph.call_module(path, (self.values.of(node.args[0]), *given))
         return lift_recurrent.picks(self.graph, called, isinstance(module, nn.LSTM))
+
+
+def _plain(module: fx.GraphModule) -> None:
+    """Inline regions, expand recurrent cells, drop checks and what nobody reads."""
+    lift_regions.inline(module)
+    lift_recurrent.expand_cells(module.graph)
+    for node in reversed(module.graph.nodes):
+        if node.target in _SILENT:
+            module.graph.erase_node(node)
+    module.graph.eliminate_dead_code()
 
 
 def _call_site(node: fx.Node, module: nn.Module) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Any
 
 import torch
@@ -54,11 +54,14 @@ def build(node: fx.Node, tensors: Sequence[torch.Tensor]) -> nn.RNNBase:
         )  # fmt: skip
 
 
-def initial_state(node: fx.Node) -> Any:
-    """The call's initial state: None where it is plain zeros, a node, or a list of two nodes for an LSTM."""
+def initial_state(node: fx.Node, changed: Set[fx.Node]) -> Any:
+    """The call's initial state: None where it is plain zeros, a node, or a list of two nodes for an LSTM.
+
+    ``changed`` are tensors that the graph changes in place: zeros no longer.
+    """
     state = bound(node)["hx"]
     nodes = state if isinstance(state, list | tuple) else [state]
-    return None if all(n.target in ZEROS for n in nodes) else state
+    return None if all(n.target in ZEROS and n not in changed for n in nodes) else state
 
 
 def picks(graph: fx.Graph, called: fx.Node, is_lstm: bool) -> tuple[fx.Node, ...]:
