@@ -8,7 +8,7 @@ from functools import lru_cache
 import pytest
 import torch
 
-from modelpress.testing import format, structure
+from modelpress.testing import costs, format, structure
 from modelpress.testing.format import Case
 from modelpress.testing.structure import Structure, prunable_share
 from modelpress.testing.zoo import ZOO
@@ -35,6 +35,9 @@ def test_the_network_keeps_every_promise(name: str, subtests: pytest.Subtests) -
     for title, check in format.CHECKS.items():
         with subtests.test(title):
             assert check(network(name).case) == ""
+    for title, costs_check in costs.CHECKS.items():
+        with subtests.test(title):
+            assert costs_check(network(name).case) == ""
     for title, axes_check in structure.CHECKS.items():
         with subtests.test(title):
             assert axes_check(network(name)) == ""

@@ -1,27 +1,19 @@
 """Rules against torch's own counter on random values, recurrent layers and attention by hand."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, fx, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
 from modelpress.graph import operators
 from modelpress.graph.behaviour import Attention
 from modelpress.graph.multiplications import LEAVES, OPERATORS, einsum_macs, leaf_macs, operator_macs
+from modelpress.testing.costs import counted_macs
 
 aten = torch.ops.aten
 Shape = tuple[int, ...]
-
-
-def counted(call: Callable[..., Any], tensors: Sequence[Tensor]) -> int:
-    """Multiply-accumulates by torch's counter, which has no formula for the CPU's fused attention."""
-    with torch.no_grad(), FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        call(*tensors)
-    return int(counter.get_total_flops()) // 2
 
 
 def of_operator(target: Any, tensors: Sequence[Tensor], arguments: Sequence[Any]) -> int:
@@ -73,7 +65,7 @@ def test_operators_as_torch_counts_them(target: Any, shapes: tuple[Shape, ...], 
                         for a in arguments))  # fmt: skip
 
     ours = of_operator(target, tensors, arguments)
-    assert ours == counted(call, tensors)
+    assert ours == counted_macs(call, *tensors)
     assert ours > 0
 
 
@@ -90,7 +82,7 @@ BY_HAND: list[tuple[Any, tuple[Shape, ...], int]] = [
 def test_operators_by_hand(target: Any, shapes: tuple[Shape, ...], macs: int) -> None:
     tensors = [torch.randn(shape) for shape in shapes]
     assert of_operator(target, tensors, [...] * len(shapes)) == macs
-    assert counted(target, tensors) != macs
+    assert counted_macs(target, *tensors) != macs
 
 
 def test_every_rule_is_of_an_operator_that_graphs_may_call_or_that_lifting_makes_a_leaf_of() -> None:
@@ -126,7 +118,7 @@ EQUATIONS: list[tuple[str, tuple[Shape, ...]]] = [
 @pytest.mark.parametrize(("equation", "shapes"), EQUATIONS)
 def test_einsum_as_torch_counts_it(equation: str, shapes: tuple[Shape, ...]) -> None:
     tensors = [torch.randn(shape) for shape in shapes]
-    assert einsum_macs(equation, shapes) == counted(lambda *t: aten.einsum(equation, t), tensors)
+    assert einsum_macs(equation, shapes) == counted_macs(aten.einsum, equation, tensors)
 
 
 def test_einsum_in_the_order_of_a_path() -> None:
@@ -134,7 +126,7 @@ def test_einsum_in_the_order_of_a_path() -> None:
     tensors = [torch.randn(shape) for shape in shapes]
     path = [1, 2, 0, 1]
     assert einsum_macs("ij,jk,kl->il", shapes, path) == 30 * 4 * 5 + 2 * 30 * 5
-    assert counted(lambda *t: aten.einsum("ij,jk,kl->il", t, path=path), tensors) == 30 * 4 * 5 + 2 * 30 * 5
+    assert counted_macs(aten.einsum, "ij,jk,kl->il", tensors, path=path) == 30 * 4 * 5 + 2 * 30 * 5
 
 
 RECURRENT = [
@@ -154,6 +146,12 @@ def test_recurrent_layers_by_hand(leaf: nn.RNNBase, a_step: int) -> None:
     for batch_first, shape in ((False, (11, 2, 5)), (True, (2, 11, 5))):
         leaf.batch_first = batch_first
         assert leaf_macs(leaf, [torch.randn(shape)], None) == 22 * a_step
+
+
+@pytest.mark.parametrize(("leaf", "a_step"), RECURRENT, ids=lambda v: type(v).__name__)
+def test_recurrent_layers_as_torch_counts_them(leaf: nn.RNNBase, a_step: int) -> None:
+    leaf.batch_first = True
+    assert counted_macs(leaf, torch.randn(2, 11, 5)) == 22 * a_step
 
 
 def test_recurrent_layers_multiply_each_matrix_once_a_step() -> None:
@@ -179,7 +177,7 @@ LEAF_CASES: list[tuple[nn.Module, tuple[Shape, ...]]] = [
 @pytest.mark.parametrize(("leaf", "shapes"), LEAF_CASES, ids=lambda v: type(v).__name__)
 def test_leaves_as_torch_counts_them(leaf: nn.Module, shapes: tuple[Shape, ...]) -> None:
     inputs = [torch.randn(shape) for shape in shapes]
-    assert leaf_macs(leaf.eval(), inputs, leaf(*inputs)) == counted(leaf, inputs)
+    assert leaf_macs(leaf.eval(), inputs, leaf(*inputs)) == counted_macs(leaf, *inputs)
 
 
 def test_every_leaf_rule_has_a_case() -> None:
