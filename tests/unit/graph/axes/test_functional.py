@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +14,7 @@ from tests.unit.graph.axes.oracle import check_each_axis, exactness
 from tests.unit.graph.axes.traced import traced
 
 aten = torch.ops.aten
-Weights = Mapping[str, Any]
+Weights = nn.ParameterDict
 
 
 class Computed(nn.Module):
@@ -29,7 +29,7 @@ class Computed(nn.Module):
         self.own = nn.ParameterDict({name: nn.Parameter(torch.empty(shape)) for name, shape in shapes.items()})
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.head(self.operator(self.stem(x), dict(self.own.items())))
+        out: Tensor = self.head(self.operator(self.stem(x), self.own))
         return out
 
 
