@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Protocol, Self
+from typing import Any, ClassVar, Protocol
 
 from torch import Tensor
 
@@ -30,7 +30,7 @@ class Constraint(Protocol):
         """What its tensors do not tell, as JSON."""
 
     @classmethod
-    def restore(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+    def restore(cls, config: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Constraint:
         """Build it from `config` and the tensors of `tensor_names`, which are taken as they are.
 
         Raises:
@@ -43,7 +43,7 @@ class Constraint(Protocol):
     def violation(self, value: Tensor) -> str:
         """How a plain tensor fails to obey it exactly; empty where it obeys."""
 
-    def sliced(self, dim: int, keep: Tensor) -> Self:
+    def sliced(self, dim: int, keep: Tensor) -> Constraint:
         """The constraint on the tensor of which only ``keep`` (int64 [n], ascending) is left along ``dim``.
 
         Shares no memory with this one.

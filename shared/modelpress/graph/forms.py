@@ -18,6 +18,7 @@ from modelpress.constraints.stack import (
     tensors_of,
     tie_of,
 )
+from modelpress.errors import ModelFormatError
 from modelpress.graph.model import Model
 
 CONSTRAINTS = "constraints"
@@ -46,6 +47,17 @@ def form_of(model: Model) -> Form:
         return Form.CONSTRAINED
     quantized = kinds or any(isinstance(leaf, FakeQuantize) for _, leaf in model.leaves())
     return Form.QUANTIZED if quantized else Form.DENSE
+
+
+def check_form(model: Model) -> None:
+    """Refuse a model whose form does not tell whether anything is pending: methods trust it without looking.
+
+    Raises:
+        ModelFormatError: constrained with nothing pending, or another form with something.
+    """
+    actual = form_of(model)
+    if (actual is Form.CONSTRAINED) != (model.form is Form.CONSTRAINED):
+        raise ModelFormatError(f"the form is '{model.form}', but by its constraints the model is {actual}")
 
 
 def finalize(model: Model) -> Model:

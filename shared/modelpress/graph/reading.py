@@ -27,6 +27,7 @@ from modelpress.graph.document import (
     TensorNode,
     parse,
 )
+from modelpress.graph.forms import check_form
 from modelpress.graph.model import Model, TensorSpec
 
 
@@ -49,7 +50,10 @@ def load(graph_json: bytes, tensors: bytes) -> Model:
         module = fx.GraphModule(root, graph)
     except (RuntimeError, AttributeError, SyntaxError) as e:
         raise ModelFormatError(f"graph.json is no valid graph: {e}") from e
-    return Model(module.eval(), inputs, dict(document.sizes), Form(document.form), dict(document.facts), document.notes)
+    facts, form = dict(document.facts), Form(document.form)
+    model = Model(module.eval(), inputs, dict(document.sizes), form, facts, document.notes)
+    check_form(model)
+    return model
 
 
 def _inputs(document: Document) -> tuple[TensorSpec, ...]:
@@ -120,6 +124,8 @@ def _loose(root: nn.Module, table: Mapping[str, Tensor]) -> None:
     for name, tensor in table.items():
         if not names.is_path(name):
             raise ModelFormatError(f"tensors: '{name}' is no path: letters, digits and underscores, no reserved word")
+        if "parametrizations" in name.split("."):
+            raise ModelFormatError(f"tensors: '{name}' belongs to no constraint of its leaf")
         owner_path, _, leaf = name.rpartition(".")
         owner = _ensure(root, owner_path)
         if hasattr(owner, leaf):

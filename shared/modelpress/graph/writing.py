@@ -25,6 +25,7 @@ from modelpress.graph.document import (
     TensorRecord,
     render,
 )
+from modelpress.graph.forms import check_form
 from modelpress.graph.model import Model
 
 
@@ -40,8 +41,10 @@ def save(model: Model) -> Serialised:
     """Bytes of ``model``; equal models give equal bytes.
 
     Raises:
-        ModelFormatError: the graph holds something that the format has no word for.
+        ModelFormatError: the graph holds something that the format has no word for, or the form tells a lie about
+            pending constraints.
     """
+    check_form(model)
     module = model.module
     index = {node: i for i, node in enumerate(n for n in module.graph.nodes if n.op != "output")}
     output = next(n for n in module.graph.nodes if n.op == "output")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from itertools import permutations
 
 import pytest
@@ -23,10 +22,9 @@ from tests.unit.constraints.sketches import Codebook, LowRank
 
 
 @pytest.fixture(autouse=True)
-def _known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _known(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind in (Codebook, LowRank):
-        monkeypatch.setitem(registry.CONSTRAINTS, kind.kind.name, kind)  # type: ignore[misc]
-    yield
+        monkeypatch.setitem(registry.CONSTRAINTS, kind.kind.name, kind)
 
 
 class TestCodebook(ConstraintContract):

@@ -2,6 +2,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modelpress.constraints.dequantize import attach_dequantize
+from modelpress.constraints.mask import Mask
+from modelpress.constraints.stack import attach, constraints_of, stored_of
 from modelpress.graph.export import export
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.model import Model
@@ -85,3 +88,25 @@ def test_the_model_itself_is_left_alone() -> None:
     fold_batch_norm(model)
     assert all(torch.equal(tensor, before[name]) for name, tensor in model.module.state_dict().items())
     assert norms(model) == 1
+
+
+def test_a_mask_stays_on_what_is_folded() -> None:
+    model = export(lively(Flat()), torch.randn(2, 4), check=False)
+    keep = torch.arange(12).view(3, 4) % 3 == 0
+    attach(model.module, "linear.weight", Mask(keep))
+    folded = fold_batch_norm(model)
+    x = torch.randn(5, 4)
+    assert norms(folded) == 0
+    assert torch.allclose(folded.module(x), model.module(x), atol=1e-5)
+    layer = folded.module.get_submodule("linear")
+    assert isinstance(layer, nn.Linear)
+    assert [type(c) for c in constraints_of(layer, "weight")] == [Mask]
+    assert torch.equal(layer.weight == 0, ~keep)
+    assert bool((stored_of(layer, "weight")[0] != 0).all())
+
+
+def test_under_another_constraint_a_norm_is_left_alone() -> None:
+    model = export(lively(Flat()), torch.randn(2, 4), check=False)
+    linear = model.module.get_submodule("linear")
+    attach_dequantize(linear, "weight", torch.ones(3, 4, dtype=torch.int8), torch.ones(3))
+    assert norms(fold_batch_norm(model)) == 1
