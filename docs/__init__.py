@@ -1,0 +1,1 @@
+"""The documentation; `docs.images` makes its pictures."""
