@@ -34,7 +34,7 @@ unit: setup  ## the tests that take seconds
 check: setup  ## lint and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy shared services tests benchmarks examples
+	$(BIN)/mypy shared services tests benchmarks examples docs
 
 format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .

@@ -61,17 +61,8 @@ def _bilinear(a: Arguments, out: Tensor) -> int:
     return out.numel() * _size(a["weight"].shape[1:])
 
 
-def _attention(a: Arguments, out: Tensor) -> int:
-    return attention_macs(a["query"], a["key"], a["value"])
-
-
 def _einsum(a: Arguments, out: Tensor) -> int:
     return einsum_macs(a["equation"], [tuple(t.shape) for t in a["tensors"]], a.get("path"))
-
-
-def attention_macs(query: Tensor, key: Tensor, value: Tensor) -> int:
-    """[..., h, n, d], [..., g, m, d], [..., g, m, e]: scores of n x m pairs over d, then their sums of values, e."""
-    return _size(query.shape[:-1]) * key.shape[-2] * (query.shape[-1] + value.shape[-1])
 
 
 def einsum_macs(equation: str, shapes: Sequence[Sequence[int]], path: Sequence[int] | None = None) -> int:
@@ -135,7 +126,9 @@ def _recurrent_leaf(leaf: nn.Module, inputs: Sequence[Any], output: Any) -> int:
 
 
 def _attention_leaf(leaf: nn.Module, inputs: Sequence[Any], output: Any) -> int:
-    return attention_macs(*inputs[:3])
+    """Scores of n x m pairs over d, and their sums of values: of [..., h, n, d], [..., g, m, d] and [..., g, m, e]."""
+    query, key, value = (x.shape for x in inputs[:3])
+    return _size(query[:-1]) * int(key[-2]) * int(query[-1] + value[-1])
 
 
 OPERATORS: Mapping[Any, Callable[[Arguments, Tensor], int]] = {
@@ -155,7 +148,6 @@ OPERATORS: Mapping[Any, Callable[[Arguments, Tensor], int]] = {
     aten.addmm.default: _matrix_product("mat1"),
     aten.baddbmm.default: _matrix_product("batch1"),
     aten.bilinear.default: _bilinear,
-    aten.scaled_dot_product_attention.default: _attention,
     aten.einsum.default: _einsum,
 }  # fmt: skip
 
