@@ -55,10 +55,11 @@ def stored_names(count: int) -> list[str]:
 
 def shape_of(module: nn.Module, name: str) -> tuple[int, ...]:
     """The shape of ``module.<name>``, computing no value."""
-    value = _meta(stored_of(module, name))
-    for constraint in constraints_of(module, name):
-        value = (_on_meta(constraint, value),)
-    return tuple(value[0].shape)
+    stack = constraints_of(module, name)
+    values = _meta(stored_of(module, name)) if stack else stored_of(module, name)
+    for constraint in stack:
+        values = (_on_meta(constraint, values),)
+    return tuple(values[0].shape)
 
 
 def tensors_of(root: nn.Module) -> dict[str, Owner]:
@@ -81,6 +82,12 @@ def tensors_of(root: nn.Module) -> dict[str, Owner]:
         parameters.update({prefix + n: (module, n) for n, t in module._parameters.items() if t is not None})
         buffers.update({prefix + n: (module, n) for n, t in module._buffers.items() if t is not None})
     return {**parameters, **buffers}
+
+
+def parameters_of(root: nn.Module) -> dict[str, Tensor]:
+    """Every parameter below ``root`` by the user's own name, with the value that the graph sees; detached."""
+    owners = tensors_of(root).items()
+    return {path: getattr(*owner).detach() for path, owner in owners if is_parameter(*owner)}
 
 
 def constrained_tensors(root: nn.Module) -> Iterator[tuple[str, nn.Module, str]]:

@@ -10,10 +10,9 @@ from modelpress.constraints.fake_quantize import FakeQuantize
 from modelpress.constraints.finalize import burn_in
 from modelpress.constraints.kinds import MASK, Kind
 from modelpress.constraints.stack import (
-    Tie,
     constrained_tensors,
     constraints_of,
-    is_parameter,
+    parameters_of,
     stored_of,
     tensors_of,
     tie_of,
@@ -84,13 +83,10 @@ def violations(model: Model) -> list[str]:
 
 def sparsity(model: Model) -> float:
     """Share of zeros among the parameters of two dimensions and more, as the graph sees them; tied ones count once."""
-    zeros: dict[Tie, tuple[int, int]] = {}
-    for module, name in tensors_of(model.module).values():
-        value = getattr(module, name).detach()
-        if value.ndim > 1 and is_parameter(module, name):
-            zeros[tie_of(module, name)] = (int((value == 0).sum()), value.numel())
-    total = sum(count for _, count in zeros.values())
-    return sum(zero for zero, _ in zeros.values()) / total if total else 0.0
+    owners = tensors_of(model.module)
+    once = {tie_of(*owners[path]): value for path, value in parameters_of(model.module).items() if value.ndim > 1}
+    total = sum(value.numel() for value in once.values())
+    return sum(int((value == 0).sum()) for value in once.values()) / total if total else 0.0
 
 
 def _kinds(model: Model) -> list[Kind]:

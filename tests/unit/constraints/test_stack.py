@@ -12,7 +12,15 @@ from modelpress.constraints.finalize import burn_in
 from modelpress.constraints.kinds import DEQUANTIZE, MASK, conflict
 from modelpress.constraints.mask import Mask
 from modelpress.constraints.slicing import slice_tensor
-from modelpress.constraints.stack import attach, constraints_of, is_parameter, shape_of, stored_of, tensors_of
+from modelpress.constraints.stack import (
+    attach,
+    constraints_of,
+    is_parameter,
+    parameters_of,
+    shape_of,
+    stored_of,
+    tensors_of,
+)
 from modelpress.errors import InputError, NotFoundError
 
 
@@ -56,6 +64,9 @@ def test_tensors_go_by_the_users_names_constrained_or_not() -> None:
         False,
     ]
     assert shape_of(*tensors_of(net)["inner.0.weight"]) == (3, 3)
+    values = parameters_of(net)
+    assert set(before) - set(values) == {name for name, _ in net.named_buffers() if name.startswith("inner.1.")}
+    assert torch.equal(values["inner.0.weight"], stored_of(net.inner[0], "weight")[0])
 
 
 def test_tied_weights_get_one_constraint_and_stay_one() -> None:

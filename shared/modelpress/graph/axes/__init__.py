@@ -3,7 +3,7 @@
 In use:
 
     axes = analyse(model)
-    scores = {name: weight.abs() for name, weight in model.module.named_parameters()}
+    scores = {name: weight.abs() for name, weight in parameters_of(model.module).items()}
     keep = {a.name: keep_best(group_scores(axes, a, scores), keep_count(a.size, 0.5, 8)) for a in axes.prunable()}
     smaller = remove(model, axes, keep)
 """

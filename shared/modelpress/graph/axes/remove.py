@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from itertools import chain
 
 import torch
 from torch import Tensor, fx, nn
 
+from modelpress.constraints.slicing import slice_tensor
+from modelpress.constraints.stack import Tie, shape_of, tensors_of, tie_of
 from modelpress.errors import InputError
 from modelpress.graph.axes.axis import Axes
-from modelpress.graph.axes.expr import Atom, Dims
-from modelpress.graph.axes.indices import Keep, kept
+from modelpress.graph.axes.expr import Atom, Dims, Expr
+from modelpress.graph.axes.indices import Keep, kept, kept_size
 from modelpress.graph.axes.resize import Resizer
 from modelpress.graph.axes.resize_leaves import resize_leaf
 from modelpress.graph.axes.resizers import resize_operator
+from modelpress.graph.axes.sizes import drop_unused
+from modelpress.graph.forms import described
 from modelpress.graph.model import Model
 
 
@@ -37,7 +42,7 @@ def remove(model: Model, axes: Axes, keep: Mapping[str, Tensor]) -> Model:
     module = _copied(model.module)
     _slice_tensors(module, axes.parameters, chosen)
     _resize(module, model.module.graph, Resizer(axes, chosen))
-    return model.with_(module=module)
+    return described(model.with_(module=module))
 
 
 def _checked(indices: Tensor, name: str, size: int) -> Tensor:
@@ -57,7 +62,7 @@ def _checked(indices: Tensor, name: str, size: int) -> Tensor:
 
 
 def _check_model(model: Model, axes: Axes) -> None:
-    shapes = {name: tuple(tensor.shape) for name, tensor in _tensors(model.module).items()}
+    shapes = {name: shape_of(*owner) for name, owner in tensors_of(model.module).items()}
     expected = {name: tuple(dim.size for dim in dims) for name, dims in axes.parameters.items()}
     if shapes != expected:
         odd = next(name for name in {**expected, **shapes} if shapes.get(name) != expected.get(name))
@@ -69,42 +74,28 @@ def _check_model(model: Model, axes: Axes) -> None:
 
 def _copied(module: fx.GraphModule) -> fx.GraphModule:
     """A copy of all but the tensors, which are the original's until they are replaced by slices."""
-    return copy.deepcopy(module, {id(tensor): tensor for tensor in _tensors(module).values()})
-
-
-def _tensors(module: nn.Module) -> dict[str, Tensor]:
-    """Parameters and buffers under all their names."""
-    return {
-        **dict(module.named_parameters(remove_duplicate=False)),
-        **dict(module.named_buffers(remove_duplicate=False)),
-    }
+    return copy.deepcopy(module, {id(tensor): tensor for tensor in chain(module.parameters(), module.buffers())})
 
 
 def _slice_tensors(module: nn.Module, parameters: Mapping[str, Dims], keep: Keep) -> None:
-    """Replace what is tied to ``keep``; names that shared a tensor go on sharing one."""
-    done: dict[int, Tensor] = {}
-    for name, tensor in _tensors(module).items():
-        if id(tensor) not in done:
-            done[id(tensor)] = _sliced(tensor, parameters[name], keep)
-        owner, _, leaf = name.rpartition(".")
-        setattr(module.get_submodule(owner), leaf, done[id(tensor)])
+    """Replace every tensor by what stays of it, and slice the constraints on it; what was shared stays shared."""
+    tied: dict[Tie, list[str]] = {}
+    tensors = tensors_of(module)
+    for name, owner in tensors.items():
+        tied.setdefault(tie_of(*owner), []).append(name)
+    for names in tied.values():
+        dims = enumerate(parameters[names[0]])
+        slice_tensor([tensors[name] for name in names], {i: kept(d, keep) for i, d in dims if _shrinks(d, keep)})
 
 
-def _sliced(tensor: Tensor, dims: Dims, keep: Keep) -> Tensor:
-    """A tensor of its own with the positions that stay."""
-    data = tensor.detach()
-    for i, dim in enumerate(dims):
-        positions = kept(dim, keep)
-        if len(positions) != dim.size:
-            data = data.index_select(i, positions.to(data.device))
-    data = data.clone() if data.data_ptr() == tensor.data_ptr() else data
-    return nn.Parameter(data, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else data
+def _shrinks(dim: Expr, keep: Keep) -> bool:
+    return kept_size(dim, keep) != dim.size
 
 
 def _resize(module: fx.GraphModule, original: fx.Graph, resizer: Resizer) -> None:
     """Leaves once each, operators node by node; a copied graph has its nodes in the same order."""
     resized: set[str] = set()
-    for node, old in zip(module.graph.nodes, original.nodes, strict=True):
+    for node, old in zip(list(module.graph.nodes), original.nodes, strict=True):
         if node.name != old.name:
             raise RuntimeError(f"the copied graph calls node {old.name} {node.name}")
         if node.op == "call_module" and str(node.target) not in resized:
@@ -112,5 +103,6 @@ def _resize(module: fx.GraphModule, original: fx.Graph, resizer: Resizer) -> Non
             resize_leaf(module.get_submodule(str(node.target)), node, resizer)
         elif node.op == "call_function":
             resize_operator(node, resizer)
+    drop_unused(module.graph)
     module.graph.lint()
     module.recompile()

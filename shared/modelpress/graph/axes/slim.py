@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
+from modelpress.catalogue import Form
+from modelpress.errors import InputError
 from modelpress.graph.axes.analysis import analyse
 from modelpress.graph.axes.axis import Axes, Axis
 from modelpress.graph.axes.expr import Atom, Expr, Product, resolve
 from modelpress.graph.axes.remove import remove
 from modelpress.graph.axes.selection import keep_count
+from modelpress.graph.forms import described, finalize
 from modelpress.graph.model import Model
 
 
@@ -76,13 +78,22 @@ def _atoms(expr: Expr) -> set[Atom]:
 
 
 def reset(model: Model, seed: int) -> Model:
-    """A copy with new weights, by each layer's own initialisation; tensors outside of layers are kept."""
-    module = copy.deepcopy(model.module)
+    """A copy with new weights, by each layer's own initialisation; tensors outside of layers are kept.
+
+    Constraints do not hold of new weights, so they are gone.
+
+    Raises:
+        InputError: a quantized model; its layers have integers instead of weights.
+    """
+    plain = finalize(model)
+    if plain.form is not Form.DENSE:
+        raise InputError(f"new weights are drawn for layers of floats; the model is {plain.form}")
+    module = plain.module
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         for leaf in _resettable(module).values():
             leaf.reset_parameters()  # type: ignore[operator]
-    return model.with_(module=module)
+    return described(plain)
 
 
 def _resettable(module: nn.Module) -> Mapping[str, nn.Module]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import fx, nn
 
+from modelpress.constraints.stack import is_parameter
 from modelpress.graph.axes.call import Value, tensors
 from modelpress.graph.axes.expr import Atom, Dims, Expr, atoms
 
@@ -56,8 +57,8 @@ class ZeroFlow:
     def _of(self, node: fx.Node) -> Zeros:
         if node.op == "get_attr":
             owner, _, name = str(node.target).rpartition(".")
-            is_parameter = isinstance(getattr(self.module.get_submodule(owner), name), nn.Parameter)
-            return frozenset(self.count(node)) if is_parameter else NOWHERE
+            trained = is_parameter(self.module.get_submodule(owner), name)
+            return frozenset(self.count(node)) if trained else NOWHERE
         follow = self._follow(node)
         return follow(node, self) if follow is not None else NOWHERE
 
