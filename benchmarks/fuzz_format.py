@@ -33,7 +33,7 @@ from modelpress.testing.zoo import ZOO
 CORPUS = ROOT / "tests" / "fixtures" / "format" / "corpus"
 FORMAT_FIXTURES = ROOT / "tests" / "fixtures" / "format" / "v1"
 PARSERS = (GRAPH, TENSORS, "model", ARCHIVE)
-MODELS = ("lenet-5", "lstm", "gru", "temporal-conv-net", "unet", "detector", "graph-scatter", "gpt2", "mobilenet-v3")
+MODELS = ("lenet-5", "lstm", "gru", "temporal-conv-net", "unet", "detector", "graph-scatter", "bert")
 """With the fixtures of version 1; small, so that a second holds many readings."""
 MAX_KEPT_BYTES = 2**20
 

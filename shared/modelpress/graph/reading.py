@@ -7,6 +7,7 @@ what flows through the graph is computed without memory and bounded (bounds.py) 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,12 @@ def load(graph_json: bytes, tensors: bytes) -> Model:
         ModelFormatError: anything that is not a valid model, with its place.
     """
     document = parse(graph_json)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what torch remarks about a file's choices is no news to who reads it
+        return _model(document, tensors)
+
+
+def _model(document: Document, tensors: bytes) -> Model:
     graph = _graph(document)
     table = tensor_file.read(tensors, document.tensors)
     root = nn.Module()
