@@ -19,16 +19,19 @@ from torch.utils import _pytree as pytree
 
 from modelpress.errors import ExportError
 from modelpress.graph import lift_recurrent, lift_regions, names, operators
+from modelpress.graph.align import Alignment
 from modelpress.graph.canonical import canonical
 from modelpress.graph.document import MAX_NODES
 from modelpress.graph.lift_creators import CREATORS, PLACES, create, dtype_arguments
-from modelpress.graph.lift_dtypes import CASTS, FOLLOWS, dtype_of, follow
+from modelpress.graph.lift_dtypes import CASTS, FOLLOWS, Comparison, Misaligned, dtype_of
 from modelpress.graph.lift_leaves import AFFINE, DROPOUTS, LEAVES, Leaf, attention, dropout
 from modelpress.graph.lift_memory import changes_in_place, pure
 from modelpress.graph.lift_refusals import refusal
 from modelpress.graph.lift_source import bound, fetch, is_owned, owner
 from modelpress.graph.lift_tree import leaf_path, put, register
 from modelpress.graph.lift_values import Values
+from modelpress.graph.training import carry_training
+from modelpress.graph.twin import names_dtypes
 
 __all__ = ["DROPOUTS", "LEAVES", "Lifter"]
 
@@ -49,12 +52,14 @@ class Lifter:
     """One lifting: the exported module, the graph that grows, and the leaves made so far.
 
     ``twin`` is the same module exported at another float dtype: it tells which dtypes follow the model. Without it
-    every float dtype of the graph stays as it is. ``notes`` tell, after `run`, what that means for the graph.
+    every float dtype of the graph stays as it is. ``trained`` is the train-mode export: it tells what is done only in
+    training. ``notes`` tell, after `run`, what neither could carry.
     """
 
     source: fx.GraphModule
     momenta: Mapping[str, float | None]
     twin: fx.GraphModule | None = None
+    trained: fx.GraphModule | None = None
     notes: list[str] = field(default_factory=list)
     root: nn.Module = field(default_factory=nn.Module)
     graph: fx.Graph = field(default_factory=fx.Graph)
@@ -71,7 +76,7 @@ class Lifter:
         for node in self.source.graph.nodes:
             if node.op == "placeholder":
                 self.values.of(node)
-            elif node.op == "call_function":
+            elif node.op in ("call_function", "call_module"):
                 self.values.lift(node)
             elif node.op == "output":
                 results = [self.values.of(a) for a in node.args[0]]
@@ -86,25 +91,41 @@ class Lifter:
             count = len(self.source.graph.nodes)
             raise ExportError(f"the exported graph has {count} nodes, the format holds {MAX_NODES}; split the module")
         _plain(self.source)
+        comparison = self._compared() if names_dtypes(self.source.graph) else None
+        if self.trained is not None:
+            _plain(self.trained)
+            self.notes += carry_training(Alignment(self.source, self.trained))
+        if comparison is not None:
+            comparison.apply()
+        self.values = Values(self.source.graph, self.graph, self._make)
+
+    def _compared(self) -> Comparison | None:
+        fault = "it was not exported at another one"
         if self.twin is not None:
             _plain(self.twin)
-            fault = follow(self.source.graph, self.twin.graph)
-            if fault:
-                self.notes.append(f"float dtypes stay as exported, since {fault}: the graph may not run in another")
-        self.values = Values(self.source.graph, self.graph, self._make)
+            try:
+                return Comparison(self.source.graph, self.twin.graph)
+            except Misaligned as e:
+                fault = str(e)
+        self.notes.append(f"float dtypes stay as exported, since {fault}: the graph may not run in another")
+        return None
 
     def _make(self, node: fx.Node) -> Any:
         """The new graph's counterpart of one node."""
         if node.op == "placeholder":
-            taken = sum(n.op == "placeholder" for n in self.graph.nodes)
-            return self.graph.placeholder(node.name if names.is_input_name(node.name) else f"input_{taken}")
+            taken, name = sum(n.op == "placeholder" for n in self.graph.nodes), str(node.target)
+            return self.graph.placeholder(name if names.is_input_name(name) else f"input_{taken}")
         if node.op == "get_attr":
             at = register(self.root, names.clean(str(node.target)), fetch(self.source, str(node.target)))
             return self.graph.get_attr(at)
+        if node.op == "call_module":  # put into the source by `carry_training`
+            target = str(node.target)
+            path = self._shared(target, target, lambda: self.source.get_submodule(target))
+            return self.graph.call_module(path, fx.map_arg(node.args, self.values.of))
         if node.target in LEAVES:
-            path = self._leaf(node, LEAVES[node.target])
-            if path is not None:
-                return self.graph.call_module(path, (self.values.of(bound(node)[LEAVES[node.target].input]),))
+            leaf = self._leaf(node, LEAVES[node.target])
+            if leaf is not None:
+                return self.graph.call_module(leaf, (self.values.of(bound(node)[LEAVES[node.target].input]),))
         return self._other(node)
 
     def _other(self, node: fx.Node) -> Any:

@@ -8,7 +8,7 @@ follows the model. Casts are taken from the twin, where they show.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -22,39 +22,53 @@ FOLLOWS = "follows the model"
 """Key in a node's ``meta``: its value's dtype changes with the model's."""
 
 
-class _Misaligned(Exception):
-    """The two graphs do not make the same calls."""
-
-
 def dtype_of(node: fx.Node) -> torch.dtype | None:
     """Dtype of a node's value; None for sizes and for several values."""
     dtype = getattr(node.meta.get("val"), "dtype", None)
     return dtype if isinstance(dtype, torch.dtype) else None
 
 
-def follow(graph: fx.Graph, twin: fx.Graph) -> str:
-    """Mark what follows the model's dtype in ``graph`` (by `FOLLOWS`) and give it the casts of ``twin``.
+class Misaligned(Exception):
+    """The two graphs do not make the same calls."""
 
-    Returns why the graphs cannot be compared, and then changes nothing; empty where they can.
+
+class Comparison:
+    """A graph beside its twin's: which values follow the model's dtype, and which casts the twin shows.
+
+    Raises:
+        Misaligned: the module does something else at the other dtype; says what.
     """
-    ours, theirs = ([n for n in g.nodes if n.target not in CASTS] for g in (graph, twin))
-    if [(n.op, n.target) for n in ours] != [(n.op, n.target) for n in theirs]:
-        return "at another dtype the module makes other calls"
-    changes = {(dtype_of(a), dtype_of(b)) for a, b in zip(ours, theirs, strict=True) if a.op == "get_attr"}
-    changes = {(a, b) for a, b in changes if _changed(a, b)}
-    if len({b for _, b in changes}) < len(changes):
-        return "the module's weights have several dtypes"
-    merge = _Merge(graph, dict(zip(theirs, ours, strict=True)), {b: a for a, b in changes})
-    try:
-        plans = [(n, merge.arguments(n, t)) for n, t in zip(ours, theirs, strict=True)]
-    except _Misaligned as e:
-        return str(e)
-    for node, theirs_node in zip(ours, theirs, strict=True):
-        node.meta[FOLLOWS] = _changed(dtype_of(node), dtype_of(theirs_node))
-    for node, (args, kwargs) in plans:
-        with graph.inserting_before(node):
-            node.args, node.kwargs = merge.placed(args), merge.placed(kwargs)
-    return ""
+
+    def __init__(self, graph: fx.Graph, twin: fx.Graph) -> None:
+        ours, theirs = ([n for n in g.nodes if n.target not in CASTS] for g in (graph, twin))
+        if [(n.op, n.target) for n in ours] != [(n.op, n.target) for n in theirs]:
+            raise Misaligned("at another dtype the module makes other calls")
+        self.graph, self.pairs = graph, list(zip(ours, theirs, strict=True))
+        self.merge = _Merge(graph, {t: n for n, t in self.pairs}, _changes(self.pairs))
+        self.plans = [(n, (n.args, n.kwargs), self.merge.arguments(n, t)) for n, t in self.pairs]
+
+    def apply(self) -> None:
+        """Mark what follows the model (by `FOLLOWS`) and give the graph the twin's casts.
+
+        The graph may have got other arguments since: those stay, and calls that were put between count as their input.
+        """
+        for node, twin in self.pairs:
+            node.meta[FOLLOWS] = _changed(dtype_of(node), dtype_of(twin))
+        for node, before, after in self.plans:
+            with self.graph.inserting_before(node):
+                node.args, node.kwargs = self.merge.placed((node.args, node.kwargs), before, after)
+        for node in self.graph.nodes:
+            if FOLLOWS not in node.meta and node.all_input_nodes:
+                node.meta[FOLLOWS] = node.all_input_nodes[0].meta.get(FOLLOWS, False)
+
+
+def _changes(pairs: Iterable[tuple[fx.Node, fx.Node]]) -> dict[torch.dtype | None, torch.dtype | None]:
+    """Our dtype for each of the twin's that weights were changed to."""
+    found = {(dtype_of(t), dtype_of(n)) for n, t in pairs if n.op == "get_attr"}
+    changes = [(theirs, ours) for theirs, ours in found if _changed(ours, theirs)]
+    if len(dict(changes)) < len(changes):
+        raise Misaligned("the module's weights have several dtypes")
+    return dict(changes)
 
 
 def _changed(ours: torch.dtype | None, theirs: torch.dtype | None) -> bool:
@@ -85,7 +99,7 @@ class _Merge:
         if isinstance(ours, fx.Node) and isinstance(theirs, fx.Node):
             return self._argument(ours, theirs)
         if isinstance(ours, fx.Node) or isinstance(theirs, fx.Node):
-            raise _Misaligned("at another dtype the module passes other arguments")
+            raise Misaligned("at another dtype the module passes other arguments")
         if isinstance(ours, list | tuple) and len(ours) == len(theirs):
             return type(ours)(self._merged(a, b) for a, b in zip(ours, theirs, strict=True))
         if isinstance(ours, dict) and ours.keys() == theirs.keys():
@@ -94,7 +108,7 @@ class _Merge:
 
     def _argument(self, ours: fx.Node, theirs: fx.Node) -> Any:
         if _uncast(ours) is not self.partner[_uncast(theirs)]:
-            raise _Misaligned("at another dtype the module computes from other values")
+            raise Misaligned("at another dtype the module computes from other values")
         return self._carried(theirs, dtype_of(ours))
 
     def _carried(self, theirs: fx.Node, wanted: torch.dtype | None) -> Any:
@@ -103,7 +117,7 @@ class _Merge:
             return self.partner[theirs]
         before, dtype = theirs.all_input_nodes[0], dtype_of(theirs)
         if dtype is None or wanted is None:
-            raise _Misaligned("the dtype of a cast is not known")
+            raise Misaligned("the dtype of a cast is not known")
         if dtype == dtype_of(before):
             return self._carried(before, wanted)
         if theirs not in self.casts:
@@ -112,18 +126,22 @@ class _Merge:
             self.casts[theirs] = _Cast(inner, wanted, _changed(wanted, dtype))
         return self.casts[theirs]
 
-    def placed(self, value: Any) -> Any:
-        """``value`` with casts as nodes of our graph, made where they are first wanted."""
-        if isinstance(value, list | tuple):
-            return type(value)(self.placed(v) for v in value)
-        if isinstance(value, dict):
-            return {k: self.placed(v) for k, v in value.items()}
+    def placed(self, now: Any, before: Any, after: Any) -> Any:
+        """Arguments as they are ``now``, those that are still as ``before`` replaced by those ``after``."""
+        if isinstance(now, list | tuple):
+            return type(now)(self.placed(*each) for each in zip(now, before, after, strict=True))
+        if isinstance(now, dict):
+            return {k: self.placed(v, before[k], after[k]) if k in before else v for k, v in now.items()}
+        return self._node(after) if isinstance(now, fx.Node) and now is before else now
+
+    def _node(self, value: Any) -> Any:
+        """A cast as a node of our graph, made where it is first wanted."""
         if not isinstance(value, _Cast):
             return value
         if value.node is None:
-            value.node = self.graph.call_function(aten.to.dtype, (self.placed(value.of), value.dtype))
-            value.node.meta = {**value.node.args[0].meta, FOLLOWS: value.follows}  # type: ignore[union-attr]
-            value.node.meta["val"] = value.node.meta["val"].to(value.dtype)
+            source: fx.Node = self._node(value.of)
+            value.node = self.graph.call_function(aten.to.dtype, (source, value.dtype))
+            value.node.meta = {**source.meta, FOLLOWS: value.follows, "val": source.meta["val"].to(value.dtype)}
         return value.node
 
 

@@ -45,8 +45,10 @@ class Values:
         return self.made[value]
 
     def _remember(self, node: fx.Node, value: Any) -> Any:
-        if node.meta.get(FOLLOWS) and isinstance(value, fx.Node):
-            self.latest = value
+        if isinstance(value, fx.Node):
+            value.meta.setdefault("stack_trace", node.meta.get("stack_trace"))
+            if node.meta.get(FOLLOWS):
+                self.latest = value
         return value
 
     def _current(self, node: fx.Node) -> Any:
