@@ -1,0 +1,113 @@
+"""``torch.export`` of a module on its example inputs, its errors made plain, its graph named as ours are."""
+
+from __future__ import annotations
+
+import logging
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
+from torch.utils import _pytree as pytree
+
+from modelpress.errors import ExportError
+from modelpress.graph.inputs import Inputs
+from modelpress.graph.outputs import plain
+
+SPECIALISED = re.compile(
+    r"L\['(?P<parameter>\w+)'\](?P<way>\S*?)\.size\(\)\[(?P<dim>\d+)\].*?constant \((?P<size>\d+)\)"
+)
+
+
+@dataclass(frozen=True)
+class Traced:
+    """An exported module: its placeholders are the flat inputs by name, and its outputs nest as ``structure``."""
+
+    module: fx.GraphModule
+    structure: pytree.TreeSpec
+    notes: tuple[str, ...]
+
+
+def trace(net: nn.Module, inputs: Inputs) -> Traced:
+    """Export ``net`` in its present mode.
+
+    Raises:
+        ExportError: it does not export, or a dimension cannot stay dynamic; with torch's reason.
+    """
+    program = _export(net, inputs)
+    module = _graph_module(program)
+    output = module.graph.output_node()
+    found = plain(pytree.tree_unflatten(list(output.args[0]), program.call_spec.out_spec))
+    _name_inputs(module.graph, inputs)
+    return Traced(module, pytree.tree_structure(found.value), found.notes)
+
+
+def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
+    args, kwargs = inputs.arguments()
+    try:
+        with _quiet():
+            return torch.export.export(net, args, kwargs, dynamic_shapes=inputs.shapes(args, kwargs))
+    except Exception as e:  # torch.export raises many unrelated types; all mean that this module does not export
+        raise ExportError(_told(net, inputs, e)) from e
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What torch logs on its way to an error, the error says too."""
+    logger = logging.getLogger("torch._subclasses.fake_tensor")
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            logger.setLevel(logging.CRITICAL)
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _told(net: nn.Module, inputs: Inputs, error: Exception) -> str:
+    fixed = [_fixed(inputs, m) for m in SPECIALISED.finditer(str(error))]
+    if not fixed:
+        return f"{type(net).__name__} does not export: {_first_lines(error)}"
+    return (
+        f"{type(net).__name__} does not export: its code fixes {'; '.join(fixed)}. Leave these dimensions out of "
+        "dynamic={...}, or compute with x.shape there instead of a number (TORCH_LOGS=dynamic says on which line)"
+    )
+
+
+def _fixed(inputs: Inputs, match: re.Match[str]) -> str:
+    dim, size = int(match["dim"]), match["size"]
+    name = "_".join([match["parameter"], *re.findall(r"\w+", match["way"])])
+    symbol = inputs.dynamic.get(name, {}).get(dim, "?")
+    return f"dimension {dim} ('{symbol}') of '{name}' at {size}"
+
+
+def _first_lines(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()]
+    return " ".join(lines[:3])[:500] or type(error).__name__
+
+
+def _graph_module(program: ExportedProgram) -> fx.GraphModule:
+    try:
+        source = program.module(check_guards=False)
+    except (RuntimeError, SyntaxError, KeyError) as e:
+        hint = "rename submodules called like attributes of torch.nn.Module or GraphModule, such as 'code' or 'graph'"
+        raise ExportError(f"torch.export gives no graph module: {_first_lines(e)}; {hint}") from e
+    if not isinstance(source, fx.GraphModule):
+        raise ExportError(f"torch.export gave a {type(source).__name__}, not a graph")
+    return source
+
+
+def _name_inputs(graph: fx.Graph, inputs: Inputs) -> None:
+    """Name the placeholders of tensors as `Inputs` does; those of constants go."""
+    by_place = {place: name for name, place in inputs.places.items()}
+    placeholders = graph.find_nodes(op="placeholder")
+    for place, (node, leaf) in enumerate(zip(placeholders, inputs.leaves, strict=True)):
+        if isinstance(leaf, Tensor):
+            node.target = by_place[place]
+        else:
+            graph.erase_node(node)
