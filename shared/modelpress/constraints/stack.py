@@ -244,6 +244,22 @@ def _register(module: nn.Module, name: str, constraint: Constraint) -> None:
     _own_class(module)
     # "unsafe" lets dtypes differ (integers under Dequantize); `_misfit` has checked more than torch would
     parametrize.register_parametrization(module, name, cast(nn.Module, constraint), unsafe=True)
+    if isinstance(module, nn.RNNBase):
+        type(module)._flat_weights = _FlatWeights()  # type: ignore[assignment]
+
+
+class _FlatWeights:
+    """The weights that a recurrent layer hands to its kernel, computed when asked.
+
+    torch keeps them in a list beside the parameters. Of constrained ones that would be results of the last forward:
+    they cannot be copied while a gradient hangs on them, and those of an analysis hold no values.
+    """
+
+    def __get__(self, module: nn.RNNBase, kind: type[nn.RNNBase]) -> list[Tensor]:
+        return [getattr(module, name) for name in module._flat_weights_names]
+
+    def __set__(self, module: nn.RNNBase, weights: list[Tensor]) -> None:
+        """What is assigned was computed by `__get__`'s means."""
 
 
 def _own_class(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 from torch import fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from modelpress.constraints.stack import shape_of
 from modelpress.errors import InputError
 from modelpress.graph.axes.expr import Dims
 from modelpress.graph.axes.resize import Resizer
@@ -55,12 +56,12 @@ def embedding(leaf: nn.Embedding, x: Dims, resizer: Resizer) -> None:
 
 def recurrent(leaf: nn.RNNBase, x: Dims, resizer: Resizer) -> None:
     """What a step reads back are its units, or their projection."""
-    leaf.input_size = leaf.get_parameter("weight_ih_l0").shape[1]
+    leaf.input_size = shape_of(leaf, "weight_ih_l0")[1]
     if leaf.proj_size:
-        leaf.proj_size, leaf.hidden_size = leaf.get_parameter("weight_hr_l0").shape
+        leaf.proj_size, leaf.hidden_size = shape_of(leaf, "weight_hr_l0")
         _check_projection(leaf)
     else:
-        leaf.hidden_size = leaf.get_parameter("weight_hh_l0").shape[1]
+        leaf.hidden_size = shape_of(leaf, "weight_hh_l0")[1]
     leaf.flatten_parameters()
 
 
