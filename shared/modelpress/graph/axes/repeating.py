@@ -22,9 +22,8 @@ aten = torch.ops.aten
 def expand(call: Call) -> Value:
     """A dimension that is expanded from size 1 follows whatever it meets later."""
     old = _padded(call.dims(0), len(call.shape))
-    given = call.argument("size")
-    dims = [dim if dim.size == n else _repeated(n, how) for dim, n, how in zip(old, call.shape, given, strict=True)]
-    note_computed(call, dims, given)
+    dims = [dim if dim.size == n else Atom(n) for dim, n in zip(old, call.shape, strict=True)]
+    note_computed(call, dims, call.argument("size"))
     return dims
 
 
@@ -68,8 +67,10 @@ def meshgrid(call: Call) -> Value:
 
 
 def sized(call: Call) -> Value:
-    """new_zeros and its like: sizes that are written out follow whatever they meet later."""
-    return [_repeated(n, how) for n, how in zip(call.shape, call.argument("size"), strict=True)]
+    """new_zeros and its like: dimensions that follow whatever they meet later."""
+    dims: Dims = [Atom(n) for n in call.shape]
+    note_computed(call, dims, call.argument("size"))
+    return dims
 
 
 def fixed(call: Call) -> Value:
@@ -78,7 +79,7 @@ def fixed(call: Call) -> Value:
 
 
 def _repeated(size: int, how: Any) -> Expr:
-    """A dimension without elements of its own: it may shrink where its size is written out."""
+    """A factor without elements of its own: it may shrink where its size is written out."""
     return constant(size, "size computed in the graph") if isinstance(how, fx.Node) else Atom(size)
 
 
