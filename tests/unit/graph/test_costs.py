@@ -12,6 +12,8 @@ from modelpress.artifacts.memory import MemoryStore
 from modelpress.constraints.affine import symmetric_scale
 from modelpress.constraints.dequantize import attach_dequantize
 from modelpress.constraints.fake_quantize import FakeQuantize
+from modelpress.constraints.mask import Mask
+from modelpress.constraints.stack import attach
 from modelpress.graph.costs import LayerCost, costs, totals
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
@@ -129,6 +131,13 @@ def test_integers_count_a_byte_each_and_their_scales() -> None:
     assert (row.type, row.parameters, row.shape, row.bits) == ("Linear", 25, (5, 4), 8)
     assert row.weight_bytes == 20 + 5 * 4 + 2 * 5 * 4
     assert (row.macs, row.activation_bytes) == (before["head"].macs, before["head"].activation_bytes)
+
+
+def test_a_pending_mask_is_stored_beside_its_weight() -> None:
+    model = small()
+    attach(model.module, "conv.weight", Mask(torch.rand(4, 3, 3, 3) > 0.5))
+    row = by_path(model)["conv"]
+    assert row == LayerCost("conv", "Conv2d", 108, 432 + 108, 36 * 108, 576, 1, (4, 3, 3, 3), 32)
 
 
 def test_grids_of_activations_have_no_parameters() -> None:
