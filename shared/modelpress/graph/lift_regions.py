@@ -86,7 +86,7 @@ def _splice(graph: fx.Graph, region: fx.Node, body: fx.GraphModule, arguments: S
         for node in body.graph.nodes:
             if node.op == "call_function":
                 copies[node] = graph.node_copy(node, copies.__getitem__)
-            elif node.op == "get_attr":
+            elif node.op == "get_attr" and node.users:
                 raise ExportError(f"a tensor is made inside a no-grad or autocast region{user_line(region)}")
     results: Any = fx.map_arg(body.graph.output_node().args[0], copies.__getitem__)
     for user in list(region.users):
@@ -124,7 +124,7 @@ def _refuse_changes_of_outside(graph: fx.Graph) -> None:
 
 
 def _make_casts_explicit(graph: fx.Graph, lower: torch.dtype) -> None:
-    for node in graph.find_nodes(op="call_function"):
+    for node in [n for n in graph.nodes if n.op == "call_function"]:
         if node.target in UNKNOWN:
             raise ExportError(_no_policy(node))
         if node.target in LOWERED:

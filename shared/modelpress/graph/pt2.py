@@ -24,7 +24,9 @@ from modelpress.graph.lift import Lifter
 from modelpress.graph.limited_json import read_json
 from modelpress.graph.model import BATCH, Model, TensorSpec
 from modelpress.graph.pt2_archive import Record, opened, validated
-from modelpress.graph.pt2_program import Dynamic, GraphReader, GraphRecord, SignatureRecord, Source, TensorValue
+from modelpress.graph.pt2_program import GraphReader, GraphRecord, SignatureRecord
+from modelpress.graph.pt2_source import Source
+from modelpress.graph.pt2_words import Dynamic, TensorValue
 
 SCHEMA_MAJOR = 8
 UNCHECKED = "read from a .pt2 archive: outputs and gradients could not be compared with the module it was exported from"
@@ -51,11 +53,11 @@ class ProgramRecord(Record):
     schema_version: VersionRecord
 
 
-def read_pt2(source: str | Path | bytes) -> Model:
+def read_pt2(archive: str | Path | bytes) -> Model:
     """The model in a ``torch.export.save`` archive, which must be of evaluation mode.
 
     Args:
-        source: a file's path, or its bytes.
+        archive: a file's path, or its bytes.
 
     Returns:
         A dense model with memory of its own. Its notes name what an archive cannot tell: there is no module to compare
@@ -66,24 +68,29 @@ def read_pt2(source: str | Path | bytes) -> Model:
         ModelFormatError: no such archive, broken or hostile bytes, or a graph that the format does not hold; names the
             node and the user's line.
     """
-    with opened(source) as archive:
-        name = f"models/{archive.model_name}.json"
-        program = validated(ProgramRecord, archive.json(name), name)
+    with opened(archive) as file:
+        name = f"models/{file.model_name}.json"
+        program = validated(ProgramRecord, file.json(name), name)
         if program.schema_version.major != SCHEMA_MAJOR:
             raise ModelFormatError(
                 f"{name} has schema version {program.schema_version.major}; this modelpress reads {SCHEMA_MAJOR}"
             )
         module = program.graph_module
-        reader = GraphReader(module.graph, module.signature, archive.tensors())
-        graph = reader.run()
-    values = [n.meta.get("val") for n in graph.graph.find_nodes(op="placeholder")]
-    lifted = _lifted(graph, output_spec(module.module_call_graph, len(module.graph.outputs)))
+        tensors = file.tensors()
+    source = Source(tensors)
+    reader = GraphReader(module.graph, source)
+    reader.program(module.signature, tensors)
+    values = [n.meta.get("val") for n in source.graph.find_nodes(op="placeholder")]
+    structure, output_notes = output_spec(module.module_call_graph, len(module.graph.outputs))
+    lifted = _lifted(source, structure)
     names = [str(n.target) for n in lifted.graph.find_nodes(op="placeholder")]
     specs, sizes, notes = input_specs(dict(zip(names, values, strict=True)))
     _own_counters(lifted)
     _check_words(lifted, specs)
     check_shapes(lifted, lifted.graph, specs, sizes)
-    return Model(lifted.eval(), specs, sizes, notes=(UNCHECKED, *reader.notes, *notes, *_momentum_notes(lifted)))
+    return Model(
+        lifted.eval(), specs, sizes, notes=(UNCHECKED, *reader.notes, *notes, *output_notes, *_momentum_notes(lifted))
+    )
 
 
 def _lifted(source: Source, out_spec: pytree.TreeSpec) -> fx.GraphModule:
@@ -93,7 +100,7 @@ def _lifted(source: Source, out_spec: pytree.TreeSpec) -> fx.GraphModule:
             return Lifter(cast(fx.GraphModule, source), {}).run(out_spec)
     except ExportError as e:
         raise ModelFormatError(f"the archive's graph cannot be lifted: {e}") from e
-    except (RuntimeError, ValueError, TypeError, IndexError, KeyError, AttributeError, ArithmeticError) as e:
+    except (RuntimeError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError, AssertionError) as e:
         # Layers that do not fit their weights: what torch's constructors raise is not of one kind.
         raise ModelFormatError(f"the archive's graph is no valid graph: {type(e).__name__}: {str(e)[:300]}") from e
 
@@ -144,12 +151,17 @@ def input_specs(values: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], dict
 
 
 def _symbol(size: Dynamic, dimension: int, symbols: dict[str, str], sizes: dict[str, int]) -> str:
-    """The symbol for a dynamic dimension: ``batch`` for what comes first, else ``size_1``, ``size_2``..."""
+    """The symbol for a dynamic dimension: ``batch`` for what comes first, else ``size_1``, ``size_2``...
+
+    An export keeps first dimensions apart that no operator ties (a mask that broadcasts); where they were equal in
+    the example, all are the batch.
+    """
     if size.expression not in symbols:
-        is_batch = dimension == 0 and BATCH not in sizes
+        example = min(size.hint or 2, MAX_SIZE)
+        is_batch = dimension == 0 and sizes.get(BATCH, example) == example
         name = BATCH if is_batch else f"size_{sum(s != BATCH for s in sizes) + 1}"
         symbols[size.expression] = name
-        sizes[name] = min(size.hint or 2, MAX_SIZE)
+        sizes[name] = example
     return symbols[size.expression]
 
 
@@ -163,53 +175,64 @@ def _momentum_notes(module: nn.Module) -> list[str]:
 # --- the output's structure
 
 
-def output_spec(calls: list[CallRecord], outputs: int) -> pytree.TreeSpec:
-    """The structure of nested outputs, from the record of the whole module's call.
+def output_spec(calls: list[CallRecord], outputs: int) -> tuple[pytree.TreeSpec, list[str]]:
+    """The structure of nested outputs in plain containers, and a note for each class that they replace.
 
     Raises:
-        ModelFormatError: none, of another number of outputs, or of a class that the format does not hold.
+        ModelFormatError: none, or of another number of outputs, or a class whose fields the archive does not name.
     """
     whole = next((c.signature for c in calls if c.fqn == ""), None)
-    text = whole.get("out_spec") if whole else None
-    if not isinstance(text, str):
-        raise ModelFormatError("the archive does not say how the outputs are nested")
-    value = read_json(text.encode(), "out_spec", max_bytes=2**20, max_depth=64)
+    value = _json(whole.get("out_spec") if whole else None)
     if not isinstance(value, list) or len(value) != 2 or value[0] != 1:
         raise ModelFormatError("out_spec is of no version that this modelpress reads")
-    spec = pytree.tree_structure(_skeleton(value[1]))
+    notes: dict[str, None] = {}
+    spec = pytree.tree_structure(_skeleton(value[1], notes))
     if spec.num_leaves != outputs:
         raise ModelFormatError(f"out_spec has {spec.num_leaves} outputs, the graph {outputs}")
-    return spec
+    return spec, list(notes)
 
 
-def _skeleton(value: Any) -> Any:
+def _skeleton(value: Any, notes: dict[str, None]) -> Any:
     """Lists, tuples and dicts as ``value`` nests them, with 0 where a tensor stands."""
     if not isinstance(value, dict) or not isinstance(value.get("children_spec"), list):
         raise ModelFormatError(f"out_spec: {str(value)[:120]!r} is no structure")
-    kind, children = value.get("type"), [_skeleton(child) for child in value["children_spec"]]
+    kind, children = value.get("type"), [_skeleton(child, notes) for child in value["children_spec"]]
     if kind is None and not children:
         return 0
-    if isinstance(kind, str) and kind in _SEQUENCES:
-        return _SEQUENCES[kind](children)
-    if kind in _MAPPINGS:
-        return dict(zip(_keys(value.get("context"), len(children)), children, strict=True))
-    raise ModelFormatError(f"the output is a {str(kind)[:120]!r}; return tuples, lists or dicts of tensors")
+    if not isinstance(kind, str):
+        raise ModelFormatError(f"out_spec: {str(kind)[:120]!r} is no class's name")
+    if kind in ("builtins.list", "torch.fx.immutable_collections.immutable_list"):
+        return children
+    if kind in ("builtins.tuple", *_UNNAMED):
+        made: Any = tuple(children)
+    else:
+        made = dict(zip(_keys(value.get("context"), len(children), kind), children, strict=True))
+    if not kind.startswith(("builtins.", "torch.fx.")):
+        name = kind.rpartition(".")[2][:80]
+        notes[f"the graph returns a {type(made).__name__} where the module returns a {name}"] = None
+    return made
 
 
-def _keys(context: Any, count: int) -> list[str]:
-    keys = read_json(context.encode(), "out_spec", max_bytes=2**20, max_depth=4) if isinstance(context, str) else None
+def _keys(context: Any, count: int, kind: str) -> list[str]:
+    """Keys of a dict, or fields of a class (those of dataclasses stand beside the names of their empty fields)."""
+    keys = _json(context)
+    if isinstance(keys, list) and len(keys) == 2 and all(isinstance(part, list) for part in keys):
+        keys = keys[0]
     if (
         not isinstance(keys, list)
         or not all(isinstance(k, str) for k in keys)
-        or not len(set(keys)) == len(keys) == count
+        or not len({*keys}) == len(keys) == count
     ):
-        raise ModelFormatError(f"out_spec: {str(context)[:120]!r} are no keys of {count} outputs; keys are text")
+        raise ModelFormatError(
+            f"the output is a {kind[:120]!r} with the keys {str(context)[:120]!r}; return tuples, lists or dicts"
+        )
     return keys
 
 
-_SEQUENCES: Mapping[str, type] = {
-    "builtins.tuple": tuple,
-    "builtins.list": list,
-    "torch.fx.immutable_collections.immutable_list": list,
-}
-_MAPPINGS = ("builtins.dict", "collections.OrderedDict", "torch.fx.immutable_collections.immutable_dict")
+def _json(text: Any) -> Any:
+    if not isinstance(text, str):
+        raise ModelFormatError("the archive does not say how the outputs are nested")
+    return read_json(text.encode("utf-8", "replace"), "out_spec", max_bytes=2**20, max_depth=64)
+
+
+_UNNAMED = ("collections.namedtuple", "collections.deque")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 import torch
@@ -39,28 +41,57 @@ def gradients(module: nn.Module, inputs: tuple[Tensor, ...]) -> dict[str, Tensor
     return dict(zip(named, torch.autograd.grad(total, list(named.values())), strict=True))
 
 
-@pytest.mark.parametrize("name", ["lenet-5", "resnet-18", "mobilenet-v2", "densenet-121", "vit-tiny"])
+@pytest.mark.filterwarnings("ignore:The tensor attributes")  # torch, on recurrent layers' lists of weights
+@pytest.mark.parametrize("name", ["lenet-5", "resnet-18", "mobilenet-v2", "densenet-121", "lstm", "bert"])
 def test_networks_of_the_zoo_are_bit_equal(name: str, tmp_path: Path) -> None:
-    net, (x,) = ZOO[name].lively(), ZOO[name].examples().values()
+    net, examples = ZOO[name].lively(), ZOO[name].examples()
+    dynamic = {i: dict.fromkeys(ZOO[name].dynamic()[n], Dim.DYNAMIC) for i, n in enumerate(examples)}
+    inputs = tuple(examples.values())
     file = tmp_path / "model.pt2"
-    file.write_bytes(exported(net, (x,)))
+    file.write_bytes(exported(net, inputs, dynamic))
     model = read_pt2(file)
-    assert same(net, model, (x,))
-    assert same(net, model, (torch.cat([x, x, x[:1]]) * 0.5,))
-    assert model.inputs[0].shape == ("batch", *x.shape[1:])
-    assert {n: p.shape for n, p in model.module.named_parameters()} == {n: p.shape for n, p in net.named_parameters()}
+    assert same(net, model, inputs)
+    assert same(net, model, tuple(torch.cat([x, x, x[:1]]) for x in inputs))
+    assert [spec.shape[0] for spec in model.inputs] == ["batch"] * len(inputs)
+    assert sum(p.numel() for p in model.module.parameters()) == sum(p.numel() for p in net.parameters())
     files = save(model)
-    assert same(net, load(files.graph_json, files.tensors), (x,))
+    assert same(net, load(files.graph_json, files.tensors), inputs)
 
 
 def test_the_graph_is_the_one_that_an_export_of_the_module_gives() -> None:
-    net, (x,) = ZOO["resnet-18"].lively(), ZOO["resnet-18"].examples().values()
+    net, (x,) = ZOO["temporal-conv-net"].lively(), ZOO["temporal-conv-net"].examples().values()
     ours, theirs = save(read_pt2(exported(net, (x,)))), save(export(net, x))
     read, made = json.loads(ours.graph_json), json.loads(theirs.graph_json)
-    assert {k: read[k] for k in ("nodes", "leaves", "tensors", "output")} == {
-        k: made[k] for k in ("nodes", "leaves", "tensors", "output")
-    }
+    for part in ("inputs", "nodes", "leaves", "tensors", "output"):
+        assert read[part] == made[part]
     assert ours.tensors == theirs.tensors
+
+
+class Regions(nn.Module):
+    """Graphs within the graph: no-grad with autocast inside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.fixed, self.free = nn.Linear(4, 4), nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, int]:
+        with torch.no_grad():
+            y = self.fixed(x) * x.shape[0]
+            with torch.autocast("cpu", dtype=torch.bfloat16):
+                z = self.fixed(y)
+        return self.free(x) + y + z.float(), x.shape[0]
+
+
+def test_regions_under_no_grad_and_autocast() -> None:
+    net, x = Regions().eval(), torch.rand(3, 4)
+    model = read_pt2(exported(net, (x,)))
+    assert same(net, model, (torch.rand(5, 4),))
+    assert model.module(torch.rand(5, 4))[1] == 5
+    used = {n for n, p in model.module.named_parameters() if p.requires_grad}
+    found = torch.autograd.grad(
+        model.module(x)[0].sum(), [model.module.get_parameter(n) for n in sorted(used)], allow_unused=True
+    )
+    assert {n for n, g in zip(sorted(used), found, strict=True) if g is not None} == {"free.weight", "free.bias"}
 
 
 class Everything(nn.Module):
@@ -202,6 +233,34 @@ def test_a_dimension_computed_from_another_is_named() -> None:
     batch = Dim("batch", min=2, max=64)
     data = exported(Pairs(), (torch.rand(3, 4), torch.rand(6, 4)), {0: {0: batch}, 1: {0: 2 * batch}})
     assert any("dimension 0 of 'y' is computed from others" in note for note in read_pt2(data).notes)
+
+
+@dataclass
+class Found:
+    boxes: Tensor
+    scores: Tensor
+
+
+class Pair(NamedTuple):
+    low: Tensor
+    high: Tensor
+
+
+def test_classes_of_outputs_become_plain_containers() -> None:
+    class Boxes(nn.Module):
+        def forward(self, x: Tensor) -> tuple[Found, Pair]:
+            return Found(x + 1, x + 2), Pair(x + 3, x + 4)
+
+    torch.export.register_dataclass(Found, serialized_type_name="Found")
+    pytree._register_namedtuple(Pair, serialized_type_name="Pair")
+    x = torch.rand(2, 4)
+    model = read_pt2(exported(Boxes(), (x,)))
+    found, pair = model.module(x)
+    assert torch.equal(found["scores"], x + 2)
+    assert [type(found), type(pair)] == [dict, tuple]
+    assert torch.equal(pair[1], x + 4)
+    assert "the graph returns a dict where the module returns a Found" in model.notes
+    assert "the graph returns a tuple where the module returns a namedtuple" in model.notes
 
 
 def test_an_export_in_training_mode_is_refused() -> None:

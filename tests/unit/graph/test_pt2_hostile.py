@@ -341,8 +341,8 @@ GRAPHS: dict[str, tuple[Change, str]] = {
         "no valid graph",
     ),
     "a class for an output": (
-        lambda p: out_spec(p, type="collections.namedtuple", context="os", children_spec=[]),
-        "the output is a",
+        lambda p: out_spec(p, type="os.system", context='"x"', children_spec=[]),
+        "the output is a 'os.system'",
     ),
     "a factory for an output": (
         lambda p: out_spec(
@@ -353,13 +353,61 @@ GRAPHS: dict[str, tuple[Change, str]] = {
     "too few outputs": (lambda p: out_spec(p, type="builtins.tuple", context="null", children_spec=[]), "0 outputs"),
     "keys that are no text": (
         lambda p: out_spec(p, type="builtins.dict", context="[1]", children_spec=[_leaf()]),
-        "keys are text",
+        "lists or dicts",
     ),
     "keys that are one": (
         lambda p: out_spec(p, type="builtins.dict", context='["a", "a"]', children_spec=[_leaf(), _leaf()]),
-        "keys are text",
+        "lists or dicts",
     ),
 }
+
+
+class Region(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.no_grad():
+            y = torch.relu(x)
+        return x + y
+
+
+REGION = exported(Region(), (torch.rand(2, 4),))
+
+
+def region(program: Any) -> Any:
+    """Arguments of the call of a graph within the graph: whether gradients are on, that graph, its inputs."""
+    return [a["arg"] for a in node(program, "wrap_with_set_grad_enabled")["inputs"]]
+
+
+REGIONS: dict[str, tuple[Change, str]] = {
+    "an operator on files": (
+        lambda p: region(p)[1]["as_graph"]["graph"]["nodes"][0].update(target="torch.ops.aten.from_file.default"),
+        "from_file",
+    ),
+    "no graph": (lambda p: region(p)[1].update(as_graph=3), "valid dictionary"),
+    "a setting of another type": (lambda p: region(p)[0].update(as_bool=3), "is no as_bool"),
+    "settings that are missing": (
+        lambda p: node(p, "wrap_with_set_grad_enabled")["inputs"].pop(0),
+        "as_graph has no place",
+    ),
+    "a value too few": (lambda p: node(p, "wrap_with_set_grad_enabled")["inputs"].pop(), "takes 1 values"),
+    "a number for a value": (
+        lambda p: node(p, "wrap_with_set_grad_enabled")["inputs"][-1].update(arg={"as_int": 3}),
+        "takes 1 values",
+    ),
+    "a value from outside": (
+        lambda p: region(p)[1]["as_graph"]["graph"]["nodes"][0]["inputs"][0].update(arg={"as_tensor": {"name": "add"}}),
+        "not defined before",
+    ),
+    "an unknown region": (
+        lambda p: node(p, "wrap_with_set_grad_enabled").update(target="torch.ops.higher_order.cond"),
+        "higher_order.cond",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REGIONS)
+def test_regions(name: str) -> None:
+    change, message = REGIONS[name]
+    refused(edited(REGION, MODEL, change), message)
 
 
 def _leaf() -> dict[str, Any]:
@@ -399,7 +447,7 @@ def test_expressions_are_never_evaluated(tmp_path: Path) -> None:
 # --- mutations
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_flipped_bytes_are_read_or_refused(data: st.DataObject) -> None:
     broken = bytearray(ARCHIVE)
@@ -415,11 +463,11 @@ JSON = st.recursive(
 )
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_changed_values_are_read_or_refused(data: st.DataObject) -> None:
-    entry = data.draw(st.sampled_from([MODEL, MODEL, WEIGHTS]))
-    _read_or_refuse(edited(ARCHIVE, entry, lambda value: _mutate(value, data)))
+    archive, entry = data.draw(st.sampled_from([(ARCHIVE, MODEL), (ARCHIVE, WEIGHTS), (REGION, MODEL)]))
+    _read_or_refuse(edited(archive, entry, lambda value: _mutate(value, data)))
 
 
 def _mutate(value: Any, data: st.DataObject) -> None:
