@@ -5,7 +5,6 @@ from __future__ import annotations
 import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from itertools import chain
 from typing import Any
 
 import torch
@@ -14,10 +13,11 @@ from torch import fx, nn
 from modelpress.constraints.stack import Tie, shape_of, tensors_of, tie_of
 from modelpress.errors import InputError
 from modelpress.graph.axes.axis import Axes
-from modelpress.graph.axes.call import Call, Computed, Contraction, Value, tensors
+from modelpress.graph.axes.call import Call, Computed, Contraction, Value
 from modelpress.graph.axes.compute import COMPUTE, elementwise
 from modelpress.graph.axes.exactness import mark_contractions
-from modelpress.graph.axes.expr import Atom, Dims, constants, freeze
+from modelpress.graph.axes.expr import Atom, Dims
+from modelpress.graph.axes.frozen import FROZEN, freeze_inputs, frozen_value
 from modelpress.graph.axes.indexing import INDEXING
 from modelpress.graph.axes.leaves import leaf_rule
 from modelpress.graph.axes.movement import MOVEMENT, Rule, item
@@ -35,6 +35,7 @@ OPERATORS: Mapping[Any, Rule] = {
     **INDEXING,
     **RESAMPLING,
     **COMPUTE,
+    **FROZEN,
     operator.getitem: item,
 }
 
@@ -69,11 +70,12 @@ class _Walk:
 
     def _value(self, node: fx.Node) -> Value:
         if node.op == "placeholder":
-            return self._fresh(node, "input")
+            return frozen_value(self.shapes[node], "input")
         if node.op == "output":
-            return self._freeze_inputs(node, "output")
+            freeze_inputs(node, self.values, "output")
+            return None
         if node.op == "get_attr":
-            return self.parameters.get(str(node.target)) or self._fresh(node, "constant")
+            return self.parameters.get(str(node.target)) or frozen_value(self.shapes[node], "constant")
         return self._called(node)
 
     def _called(self, node: fx.Node) -> Value:
@@ -82,20 +84,9 @@ class _Walk:
         rule = rule_of(node, leaf)
         if rule is not None:
             return rule(call)
-        return self._freeze_inputs(node, f"no rule for {call.why}")
-
-    def _freeze_inputs(self, node: fx.Node, why: str) -> Value:
-        for source in node.all_input_nodes:
-            for dim in chain.from_iterable(tensors(self.values[source])):
-                freeze(dim, why)
-        return self._fresh(node, why)
-
-    def _fresh(self, node: fx.Node, why: str) -> Value:
-        """Frozen dimensions of the node's shape."""
-        shapes = self.shapes[node]
-        if isinstance(shapes, list):
-            return tuple(constants(shape, why) for shape in shapes)
-        return None if shapes is None else constants(shapes, why)
+        why = f"no rule for {call.why}"
+        freeze_inputs(node, self.values, why)
+        return frozen_value(self.shapes[node], why)
 
 
 def rule_of(node: fx.Node, leaf: nn.Module | None) -> Rule | None:

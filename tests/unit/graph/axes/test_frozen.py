@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
@@ -16,10 +16,12 @@ from modelpress.graph.axes.analysis import rule_of
 from modelpress.graph.axes.leaves import leaf_rule
 from modelpress.graph.leaves import CONFIGS
 from modelpress.graph.operators import PLAIN, targets
+from modelpress.graph.serialise import load, save
 from tests.unit.graph.axes.nets import lifted, model
+from tests.unit.graph.axes.traced import traced
 
-WITHOUT_A_RULE = {"aten.conv2d.default", *PLAIN} - {"item"}
-"""A convolution whose kernel the graph computes, which freezes what it touches, and arithmetic on sizes."""
+WITHOUT_A_RULE = {name for name in PLAIN if name.startswith("int_")}
+"""Arithmetic on sizes, whose values have no dimensions."""
 
 
 @pytest.mark.parametrize(
@@ -55,26 +57,49 @@ def test_every_leaf_of_the_format_has_a_rule(kind: str) -> None:
     assert leaf_rule(module.__new__(module)) is not None
 
 
-class ComputedKernel(nn.Module):
+class Renormed(nn.Module):
+    """An operator that no list of the format has."""
+
     def __init__(self) -> None:
         super().__init__()
-        self.before = nn.Conv2d(3, 6, 1)
-        self.kernel = nn.Parameter(torch.randn(5, 6, 1, 1))
-        self.after = nn.Conv2d(5, 4, 1)
+        self.before, self.after = nn.Linear(3, 6), nn.Linear(6, 4)
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.after(F.conv2d(self.before(x), self.kernel.tanh()))
+        out: Tensor = self.after(torch.ops.aten.renorm.default(self.before(x), 2, 0, 1.0))
         return out
 
 
 def test_an_operator_without_a_rule_freezes_what_it_touches() -> None:
-    frozen = analyse(lifted(ComputedKernel(), 3, 4, 4)).frozen()
-    assert frozen["before.out"] == frozen["kernel.0"] == frozen["after.in"] == "no rule for conv2d at conv2d_default"
+    frozen = analyse(traced(Renormed(), ("batch", 3))).frozen()
+    assert frozen["before.out"] == frozen["after.in"] == "no rule for renorm at renorm_default"
+
+
+class Filled(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.before, self.after = nn.Linear(3, 6), nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.before(x)
+        x = torch.masked_scatter(x, x > 0, x * 2)
+        out: Tensor = self.after(x)
+        return out
+
+
+def test_a_reason_has_the_users_line() -> None:
+    source = lifted(Filled(), 3)
+    assert re.fullmatch(
+        r"masked_scatter at masked_scatter_default, called at test_frozen\.py:\d+: x = torch\.masked_scatter\(.*\)",
+        analyse(source).frozen()["before.out"],
+    )
+    files = save(source)
+    loaded = load(files.graph_json, files.tensors)
+    assert analyse(loaded).frozen()["before.out"] == "masked_scatter at masked_scatter_default", "files keep no lines"
 
 
 def test_a_parametrized_leaf_is_refused_by_name() -> None:
     source = model("mlp")
     source = source.with_(module=copy.deepcopy(source.module))
     parametrize.register_parametrization(source.module.get_submodule("3"), "weight", nn.Identity())
-    with pytest.raises(InputError, match=r"'3' is under a constraint \(weight\); finalize it"):
+    with pytest.raises(InputError, match=r"'3\.weight' is under a Identity, which is no constraint"):
         analyse(source)
