@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from modelpress.constraints.affine import per_channel
+from modelpress.constraints.attach import put_stack
 from modelpress.constraints.kinds import DEQUANTIZE, Kind
 from modelpress.constraints.protocol import Constraint, select
-from modelpress.constraints.stack import constraints_of, put_stack, stored_of
+from modelpress.constraints.stack import constraints_of, stored_of
 from modelpress.errors import InputError
 
 STORED_DTYPES = (torch.int8, torch.int32)

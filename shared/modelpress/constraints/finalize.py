@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import nn
 
-from modelpress.constraints.stack import constrained_tensors, constraints_of, drop_stack, stored_of
+from modelpress.constraints.attach import drop_stack
+from modelpress.constraints.stack import constrained_tensors, constraints_of, stored_of
 
 
 def burn_in(root: nn.Module) -> None:

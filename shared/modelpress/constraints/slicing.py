@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor, nn
 
+from modelpress.constraints.attach import replace_stack
 from modelpress.constraints.protocol import select
-from modelpress.constraints.stack import Owner, constraints_of, replace_stack, stored_of
+from modelpress.constraints.stack import Owner, constraints_of, stored_of
 
 
 def slice_tensor(owners: Sequence[Owner], keep: Mapping[int, Tensor]) -> None:

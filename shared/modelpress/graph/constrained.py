@@ -8,9 +8,10 @@ from itertools import count, takewhile
 from torch import Tensor, nn
 
 from modelpress.constraints import registry
+from modelpress.constraints.attach import put_stack
 from modelpress.constraints.kinds import Order
 from modelpress.constraints.protocol import Constraint
-from modelpress.constraints.stack import constrained_tensors, constraints_of, put_stack
+from modelpress.constraints.stack import constrained_tensors, constraints_of
 from modelpress.errors import InputError, ModelFormatError
 from modelpress.graph.document import ConstraintRecord
 

@@ -14,8 +14,9 @@ import torch
 from torch import Tensor, fx, nn
 
 from modelpress.constraints.affine import per_channel
+from modelpress.constraints.attach import replace_stack
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import constraints_of, replace_stack, stored_of
+from modelpress.constraints.stack import constraints_of, stored_of
 from modelpress.graph.model import Model
 from modelpress.graph.shapes import value_shapes
 

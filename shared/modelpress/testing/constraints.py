@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from modelpress.catalogue import Form
+from modelpress.constraints.attach import attach
 from modelpress.constraints.kinds import Kind
 from modelpress.constraints.protocol import Constraint
-from modelpress.constraints.stack import attach, constraints_of, stored_of, tensors_of
+from modelpress.constraints.stack import constraints_of, stored_of, tensors_of
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse, group_scores, keep_best, remove
 from modelpress.graph.export import export

@@ -4,9 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from modelpress.constraints.attach import attach
 from modelpress.constraints.kinds import MASK
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach, shape_of, tensors_of
+from modelpress.constraints.stack import shape_of, tensors_of
 from modelpress.errors import InputError
 from modelpress.testing.constraints import ConstraintContract
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from modelpress.catalogue import Form
+from modelpress.constraints.attach import attach
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach, constraints_of, shape_of, tensors_of
+from modelpress.constraints.stack import constraints_of, shape_of, tensors_of
 from modelpress.graph.axes import analyse, remove
 from modelpress.graph.export import export
 from modelpress.graph.forms import described, finalize, violations

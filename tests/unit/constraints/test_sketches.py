@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from modelpress.constraints import registry
+from modelpress.constraints.attach import attach
 from modelpress.constraints.mask import Mask
 from modelpress.constraints.protocol import Constraint
-from modelpress.constraints.stack import attach, constraints_of, shape_of, stored_of, tensors_of
+from modelpress.constraints.stack import constraints_of, shape_of, stored_of, tensors_of
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse, remove
 from modelpress.graph.forms import described, finalize, violations

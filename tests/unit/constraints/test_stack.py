@@ -7,20 +7,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
+from modelpress.constraints.attach import attach
 from modelpress.constraints.dequantize import attach_dequantize
 from modelpress.constraints.finalize import burn_in
 from modelpress.constraints.kinds import DEQUANTIZE, MASK, conflict
 from modelpress.constraints.mask import Mask
 from modelpress.constraints.slicing import slice_tensor
-from modelpress.constraints.stack import (
-    attach,
-    constraints_of,
-    is_parameter,
-    parameters_of,
-    shape_of,
-    stored_of,
-    tensors_of,
-)
+from modelpress.constraints.stack import constraints_of, is_parameter, parameters_of, shape_of, stored_of, tensors_of
 from modelpress.errors import InputError, NotFoundError
 
 Recurrent = nn.LSTM | nn.GRU | nn.RNN

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modelpress.constraints.attach import attach
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach, shape_of, stored_of, tensors_of
+from modelpress.constraints.stack import shape_of, stored_of, tensors_of
 from modelpress.graph.export import export
 from modelpress.graph.forms import described, violations
 from modelpress.graph.model import Model

@@ -11,8 +11,9 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from modelpress.constraints.attach import attach
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach, constraints_of, tensors_of
+from modelpress.constraints.stack import constraints_of, tensors_of
 from modelpress.errors import ModelFormatError
 from modelpress.graph.export import export
 from modelpress.graph.forms import described, violations

@@ -10,10 +10,10 @@ from torch.nn.utils import parametrize
 from modelpress.artifacts.manifest import get_manifest
 from modelpress.artifacts.memory import MemoryStore
 from modelpress.constraints.affine import symmetric_scale
+from modelpress.constraints.attach import attach
 from modelpress.constraints.dequantize import attach_dequantize
 from modelpress.constraints.fake_quantize import FakeQuantize
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach
 from modelpress.graph.costs import LayerCost, costs, totals
 from modelpress.graph.export import export
 from modelpress.graph.model import Model

@@ -2,9 +2,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from modelpress.constraints.attach import attach
 from modelpress.constraints.dequantize import attach_dequantize
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach, constraints_of, stored_of
+from modelpress.constraints.stack import constraints_of, stored_of
 from modelpress.graph.export import export
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.model import Model

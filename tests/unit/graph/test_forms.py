@@ -4,9 +4,9 @@ import torch
 from torch import nn
 
 from modelpress.catalogue import Form
+from modelpress.constraints.attach import attach
 from modelpress.constraints.dequantize import attach_dequantize
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach
 from modelpress.graph.forms import described, finalize, form_of, sparsity, violations
 from modelpress.graph.model import Model
 from modelpress.testing.constraints import plain_model

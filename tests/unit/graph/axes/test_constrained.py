@@ -9,9 +9,10 @@ import torch
 from torch import nn
 
 from modelpress.catalogue import Form
+from modelpress.constraints.attach import attach
 from modelpress.constraints.dequantize import attach_dequantize
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach, constraints_of, shape_of, tensors_of
+from modelpress.constraints.stack import constraints_of, shape_of, tensors_of
 from modelpress.errors import InputError
 from modelpress.graph.axes import Axes, Axis, analyse, group_scores, remove, slim
 from modelpress.graph.forms import described, finalize, violations

@@ -5,8 +5,9 @@ import torch
 from onnx import numpy_helper
 
 from modelpress.artifacts.package import Package
+from modelpress.constraints.attach import attach
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import attach, shape_of, tensors_of
+from modelpress.constraints.stack import shape_of, tensors_of
 from modelpress.graph.forms import described, finalize
 from modelpress.graph.packages.onnx import to_onnx
 from modelpress.graph.packages.session import Session
