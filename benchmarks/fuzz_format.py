@@ -132,12 +132,12 @@ def _count(total: Total, done: subprocess.CompletedProcess[str], work: Path, par
         for folder in work.glob("crash-*"):
             _to_corpus(read_folder(folder), parser)
         return
-    if not (work / "current").exists():
-        raise RuntimeError(f"fuzzing {parser} did not start: {done.stderr[-2000:]}")
     if "Timeout (" in done.stderr:
         total.hangs += 1
+    elif done.returncode < 0:
+        total.crashes.append(f"signal {-done.returncode}: {done.stderr[-300:]}")
     else:
-        total.crashes.append(f"exit status {done.returncode}: {done.stderr[-300:]}")
+        raise RuntimeError(f"fuzzing {parser} failed by itself: {done.stderr[-2000:]}")
     _to_corpus(read_folder(work / "current"), parser)
 
 

@@ -14,7 +14,7 @@ import torch
 from torch import fx, nn
 
 from modelpress.constraints.registry import CONSTRAINTS
-from modelpress.graph import arguments, bounds, document, leaves, names, operators, tensor_file
+from modelpress.graph import arguments, bounds, document, leaves, names, operators, reading, tensor_file
 from modelpress.graph.model import Model, TensorSpec
 from modelpress.graph.serialise import Serialised, save
 
@@ -75,7 +75,8 @@ def limits() -> str:
         ("lists of arguments", f"{arguments.MAX_LIST:,} entries"),
         ("a sample of an input", f"{document.MAX_ELEMENTS:,} elements, 16 dimensions"),
         ("a symbol's example", f"1 to {document.MAX_SIZE:,}"),
-        ("paths", f"{names.MAX_DEPTH} steps"),
+        ("paths", f"{names.MAX_DEPTH} steps, {names.MAX_LETTERS} letters"),
+        ("modules, those that only hold others included", f"{reading.MAX_MODULES:,}"),
         ("header of `tensors.safetensors`", f"{tensor_file.MAX_HEADER_BYTES / 2**20:.0f} MiB"),
         ("any tensor that flows", f"{bounds.MAX_ELEMENTS:,} elements, {bounds.MAX_RANK} dimensions"),
         ("all that are no views, together", f"{bounds.MAX_TOTAL:,} elements"),
@@ -124,10 +125,10 @@ def _kind(about: Mapping[str, Any]) -> str:
         return f"[{_kind(about['items'])}]"
     words = {"integer": "int", "number": "float", "boolean": "bool", "null": "null"}
     low, high = about.get("minimum"), about.get("maximum")
-    bounds_text = {(True, False): f" >= {low}", (True, True): f" {low} to {high}"}.get(
-        (low is not None, high is not None)
-    )
-    return words[about["type"]] + (bounds_text or "")
+    word = WORDS.get((low, high)) if low is not None and high is not None else None
+    if word:
+        return word
+    return words[about["type"]] + ("" if low is None else f" >= {low}" if high is None else f" {low} to {high}")
 
 
 def constraint_types() -> str:

@@ -155,7 +155,7 @@ def of_zip(data: bytes, donor: bytes, random: Random) -> bytes:
         members[_text(name, random)] = members.pop(name)
     elif kind == 2:
         members[name] = random.choice(list(_members(donor).values()))
-    elif members[name][:1] in (b"{", b"["):
+    elif name.endswith(".json"):
         members[name] = of_json(members[name], members[name], random)
     else:
         members[name] = of_bytes(members[name], members[name], random)
@@ -171,5 +171,5 @@ def _zipped(members: dict[str, bytes]) -> bytes:
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         for name, data in members.items():
-            archive.writestr(name.encode(errors="replace").decode() or "x", data)
+            archive.writestr(name.encode(errors="replace").decode().partition("\0")[0] or "x", data)
     return file.getvalue()

@@ -19,10 +19,10 @@ MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 MAX_VALUES = 1_000_000
 """JSON values in all: what bounds the memory that reading takes."""
-MAX_NODES = 20_000
-"""A transformer of 100 layers has some 3,000; as many as these take about five seconds to check."""
+MAX_NODES = 10_000
+"""A transformer of 100 layers has some 4,000; as many as these take about five seconds to check."""
 COUNTS: Mapping[str, int] = {
-    "nodes": MAX_NODES, "leaves": 20_000, "tensors": 20_000, "inputs": 256, "sizes": 256, "notes": 1_000,
+    "nodes": MAX_NODES, "leaves": 10_000, "tensors": 20_000, "inputs": 256, "sizes": 256, "notes": 1_000,
 }  # fmt: skip
 """Most entries of each part."""
 MAX_CONSTRAINED = 64

@@ -11,6 +11,8 @@ from torch import fx, nn
 
 SEGMENT = re.compile(r"[A-Za-z0-9_]{1,200}")
 MAX_DEPTH = 24
+MAX_LETTERS = 400
+"""Of a path: the source that torch writes for a graph holds each many times."""
 
 
 @cache
@@ -28,7 +30,7 @@ def is_segment(text: str) -> bool:
 
 def is_path(text: str) -> bool:
     parts = text.split(".")
-    return len(parts) <= MAX_DEPTH and all(is_segment(p) for p in parts)
+    return len(text) <= MAX_LETTERS and len(parts) <= MAX_DEPTH and all(is_segment(p) for p in parts)
 
 
 def is_input_name(text: str) -> bool:

@@ -8,7 +8,7 @@ what flows through the graph is computed without memory and bounded (bounds.py) 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from torch import Tensor, fx, nn
@@ -31,6 +31,9 @@ from modelpress.graph.document import (
 from modelpress.graph.forms import check_form
 from modelpress.graph.model import Model, TensorSpec
 
+MAX_MODULES = 20_000
+"""Those that only hold others included: each takes 7 KB and 0.1 ms."""
+
 
 def load(graph_json: bytes, tensors: bytes) -> Model:
     """The model that ``save`` wrote, in eval mode.
@@ -45,6 +48,7 @@ def load(graph_json: bytes, tensors: bytes) -> Model:
 
 
 def _model(document: Document, tensors: bytes) -> Model:
+    _check_modules([*document.leaves, *document.tensors])
     graph = _graph(document)
     table = tensor_file.read(tensors, document.tensors)
     root = nn.Module()
@@ -61,6 +65,16 @@ def _model(document: Document, tensors: bytes) -> Model:
     model = Model(module.eval(), inputs, dict(document.sizes), form, facts, document.notes)
     check_form(model)
     return model
+
+
+def _check_modules(paths: Iterable[str]) -> None:
+    """Few and long paths make as many modules as short ones and many."""
+    modules: set[str] = set()
+    for path in paths:
+        steps = path.split(".")[: names.MAX_DEPTH]
+        modules.update(".".join(steps[:i]) for i in range(1, len(steps)))
+        if len(modules) > MAX_MODULES:
+            raise ModelFormatError(f"the paths of leaves and tensors make more than {MAX_MODULES} modules")
 
 
 def _inputs(document: Document) -> tuple[TensorSpec, ...]:

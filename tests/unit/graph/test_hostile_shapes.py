@@ -224,3 +224,12 @@ def test_an_integer_input_that_a_layer_cannot_take_is_refused() -> None:
                                                      "bias": False}, "constraints": {}}}  # fmt: skip
     with pytest.raises(ModelFormatError, match=r"nodes\[1\]: norm"):
         read(graph([{"op": "leaf", "leaf": "norm", "args": [X]}], leaves=leaf))
+
+
+def test_paths_that_make_many_modules_are_refused() -> None:
+    """1,000 leaves of 24 steps have 23,000 modules above them, each of which costs memory."""
+    drop = {"type": "Dropout", "config": {"p": 0.5}, "constraints": {}}
+    paths = [f"m{i}." + ".".join("abcdefghijklmnopqrstuvw") for i in range(1_000)]
+    nodes: list[Json] = [{"op": "leaf", "leaf": path, "args": [node(i)]} for i, path in enumerate(paths)]
+    with pytest.raises(ModelFormatError, match="more than 20000 modules"):
+        read(graph(nodes, leaves=dict.fromkeys(paths, drop)))
