@@ -25,7 +25,7 @@ from modelpress.errors import ModelFormatError, NotFoundError
 from modelpress.graph.limited_json import read_json
 
 MAX_ENTRIES = 100_000
-MAX_JSON_BYTES = 256 * 2**20
+MAX_JSON_BYTES = 64 * 2**20
 MAX_JSON_DEPTH = 64
 MAX_SIZE = 2**31 - 1
 MAX_RANK = 16
@@ -127,6 +127,8 @@ class Archive:
         budget = _Budget(self.size_bytes + SLACK_BYTES)
         for part in ("weights", "constants"):
             config_name = f"data/{part}/{self.model_name}_{part}_config.json"
+            if config_name not in self and f"data/{part}/{self.model_name}.pt" in self:
+                raise ModelFormatError(f"the archive's {part} are a pickle, as an older torch wrote them; {SAVE_AGAIN}")
             config = validated(PayloadConfig, self.json(config_name), config_name)
             for name, tensor in _payloads(self, f"data/{part}/", config.config, budget).items():
                 if name in made:

@@ -8,11 +8,16 @@ import json
 import warnings
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
+
+from modelpress.errors import ModelFormatError
+from modelpress.graph.pt2 import read_pt2
 
 MODEL = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"
@@ -64,3 +69,28 @@ def edited(archive: bytes, entry: str, edit: Callable[[Any], object]) -> bytes:
     value = copy.deepcopy(json.loads(found[entry]))
     edit(value)
     return packed({**found, entry: json.dumps(value).encode()})
+
+
+class Net(nn.Module):
+    """A few of everything that an archive holds: leaves, a list of outputs, arithmetic on sizes, a nested output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv, self.norm, self.drop = nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Dropout(0.1)
+        self.head = nn.Linear(4 * 36, 3)
+
+    def forward(self, x: Tensor) -> dict[str, Tensor]:
+        x = self.drop(torch.relu(self.norm(self.conv(x)))).view(x.shape[0], -1)
+        first, second = torch.chunk(self.head(x), 2, dim=1)
+        return {"first": first, "second": second}
+
+
+@cache
+def sample() -> bytes:
+    """A small archive to change."""
+    return exported(Net().eval(), (torch.rand(2, 1, 8, 8),))
+
+
+def refused(archive: bytes, message: str) -> None:
+    with pytest.raises(ModelFormatError, match=message):
+        read_pt2(archive)
