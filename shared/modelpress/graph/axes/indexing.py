@@ -19,35 +19,37 @@ aten = torch.ops.aten
 
 def index(call: Call) -> Value:
     """``x[:, i, j]``: what is indexed is frozen, its place is taken by the dimensions of the indices."""
-    dims, indexed = call.dims("self"), _indexed(call)
-    for at in indexed:
-        freeze(dims[at], call.why)
-    picked = _picked(call, indexed)
-    others = [dim for at, dim in enumerate(dims) if at not in indexed]
-    adjacent = list(indexed) == list(range(min(indexed), max(indexed) + 1))
-    before = min(indexed) if adjacent else 0
-    return [*others[:before], *picked, *others[before:]]
+    return _read(call, _indexed(call))
 
 
 def index_put(call: Call) -> Value:
-    """``x[:, i] = values``: values have the dimensions that reading there would give."""
-    dims, indexed = call.dims("self"), _indexed(call)
-    widest = max(len(call.dims(node)) for node in indexed.values())
-    for dim in dims[min(indexed) : max(indexed) + widest]:  # a mask of several dimensions covers as many
-        freeze(dim, call.why)
-    others = [dim for at, dim in enumerate(dims) if at not in indexed]
-    values = call.dims("values")
-    for dim, value in zip(reversed(others), reversed(values), strict=False):
-        if value.size == dim.size:
+    """``x[:, i] = values``: values have the dimensions that reading there gives, or are broadcast to them."""
+    indexed = _indexed(call)
+    dims, values = call.dims("self"), call.dims("values")
+    if any(len(call.dims(node)) > 1 for node in indexed.values()):  # a mask covers as many dimensions as it has
+        for dim in (*dims, *values):
+            freeze(dim, call.why)
+        return dims
+    for dim, value in zip(reversed(_read(call, indexed)), reversed(values), strict=False):
+        if value.size > 1:
             unify(dim, value, call.why)
-    for value in values[: max(0, len(values) - len(others))]:
-        freeze(value, call.why)
     return dims
 
 
 def _indexed(call: Call) -> dict[int, fx.Node]:
     """Which dimension is indexed by what."""
     return {at: node for at, node in enumerate(call.argument("indices")) if node is not None}
+
+
+def _read(call: Call, indexed: Mapping[int, fx.Node]) -> Dims:
+    """Indices of adjacent dimensions stand in their place, others in front."""
+    dims = call.dims("self")
+    for at in indexed:
+        freeze(dims[at], call.why)
+    others = [dim for at, dim in enumerate(dims) if at not in indexed]
+    first, last = min(indexed), max(indexed)
+    before = first if list(indexed) == list(range(first, last + 1)) else 0
+    return [*others[:before], *_picked(call, indexed), *others[before:]]
 
 
 def _picked(call: Call, indexed: Mapping[int, fx.Node]) -> Dims:
