@@ -7,7 +7,7 @@ from torch import nn
 from modelpress.constraints.attach import attach
 from modelpress.constraints.kinds import MASK
 from modelpress.constraints.mask import Mask
-from modelpress.constraints.stack import shape_of, tensors_of
+from modelpress.constraints.stack import constraints_of, shape_of, tensors_of
 from modelpress.errors import InputError
 from modelpress.testing.constraints import ConstraintContract
 
@@ -38,11 +38,19 @@ def test_pruned_entries_are_zero_and_get_no_gradient(layer: nn.Linear) -> None:
     assert bool((stored != 0).all()), "what is stored need not be zero"
 
 
-@pytest.mark.parametrize("bad", [float("inf"), float("-inf"), float("nan")])
-def test_zero_is_zero_whatever_is_stored(layer: nn.Linear, bad: float) -> None:
-    layer.get_parameter("parametrizations.weight.original").data.fill_(bad)
+@pytest.mark.parametrize("stored", [1e38, -1e38, -1e-45, -0.0])
+def test_zero_is_plus_zero_whatever_is_stored(layer: nn.Linear, stored: float) -> None:
+    layer.get_parameter("parametrizations.weight.original").data.fill_(stored)
+    assert torch.equal(layer.weight[KEEP], torch.full((3,), stored))
     assert torch.equal(layer.weight[~KEEP], torch.zeros(3))
     assert not bool(torch.signbit(layer.weight[~KEEP]).any())
+
+
+@pytest.mark.parametrize("stored", [float("inf"), float("nan")])
+def test_a_stored_entry_that_is_not_finite_is_a_violation(layer: nn.Linear, stored: float) -> None:
+    layer.get_parameter("parametrizations.weight.original").data.fill_(stored)
+    (mask,) = constraints_of(layer, "weight")
+    assert mask.violation(layer.weight.detach()) == "3 of 3 pruned entries are not zero"
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])

@@ -10,7 +10,6 @@ from torch.nn.utils import parametrize
 from modelpress.constraints.attach import attach
 from modelpress.constraints.dequantize import attach_dequantize
 from modelpress.constraints.finalize import burn_in
-from modelpress.constraints.kinds import DEQUANTIZE, MASK, conflict
 from modelpress.constraints.mask import Mask
 from modelpress.constraints.slicing import slice_tensor
 from modelpress.constraints.stack import constraints_of, is_parameter, parameters_of, shape_of, stored_of, tensors_of
@@ -101,15 +100,6 @@ def test_finished_integers_take_no_mask() -> None:
     with pytest.raises(InputError, match="'weight': Dequantize is final and stands alone; Mask cannot be with it"):
         attach(layer, "weight", ones(2, 3))
     assert len(constraints_of(layer, "weight")) == 1
-
-
-def test_pairs_exclude_each_other_in_any_order() -> None:
-    assert conflict([MASK]) == conflict([DEQUANTIZE]) == ""
-    assert conflict([MASK, DEQUANTIZE]) == conflict([DEQUANTIZE, MASK]) != ""
-    assert (
-        conflict([MASK, MASK])
-        == "Mask and Mask exclude each other: a tensor has one constraint on its pattern of zeros"
-    )
 
 
 def test_a_copy_and_its_original_go_apart() -> None:
