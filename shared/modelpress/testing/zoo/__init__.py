@@ -19,16 +19,23 @@ SIZES: Mapping[str, int] = {"batch": 2, "length": 12, "nodes": 10, "edges": 24}
 class Input:
     """Shape of one input, with a symbol where it is dynamic; ``below`` makes it integers in [0, below).
 
-    A text in ``below`` is a symbol: node numbers of an edge list lie below ``nodes``.
+    A text in ``below`` is a symbol: node numbers of an edge list lie below ``nodes``. ``starts_with`` fixes the first
+    of the last dimension: a mask that lets a token attend to nothing has no defined answer.
     """
 
     shape: tuple[int | str, ...]
     below: int | str = 0
+    starts_with: int | None = None
 
     def example(self, sizes: Mapping[str, int], generator: torch.Generator) -> Tensor:
         shape = [sizes[n] if isinstance(n, str) else n for n in self.shape]
         high = sizes[self.below] if isinstance(self.below, str) else self.below
-        return torch.randint(0, high, shape, generator=generator) if high else torch.randn(shape, generator=generator)
+        if not high:
+            return torch.randn(shape, generator=generator)
+        drawn = torch.randint(0, high, shape, generator=generator)
+        if self.starts_with is not None:
+            drawn[..., 0] = self.starts_with
+        return drawn
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ def _images(build: Callable[[], nn.Module], side: int, channels: int = 3, name: 
 
 def _tokens(build: Callable[[], nn.Module], *names: str, vocabulary: int = 100) -> Entry:
     """Token ids, and masks of the same shape (every name that ends in ``mask``)."""
-    inputs = {n: Input(("batch", "length"), 2 if n.endswith("mask") else vocabulary) for n in names}
-    return Entry(build, inputs)
+    mask, tokens = Input(("batch", "length"), 2, starts_with=1), Input(("batch", "length"), vocabulary)
+    return Entry(build, {name: mask if name.endswith("mask") else tokens for name in names})
 
 
 def _lstm() -> nn.Module:
