@@ -32,6 +32,7 @@ SYNONYMS: Mapping[Any, Any] = {
     aten.less.Tensor: aten.lt.Tensor,
     aten.less.Scalar: aten.lt.Scalar,
     aten.special_erf.default: aten.erf.default,
+    aten.vdot.default: aten.dot.default,  # of real tensors, the only ones there are
     aten.swapdims.default: aten.transpose.int,
     aten.concatenate.default: aten.cat.default,
     aten._unsafe_view.default: aten.reshape.default,

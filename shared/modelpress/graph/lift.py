@@ -25,10 +25,10 @@ from modelpress.graph.document import MAX_NODES
 from modelpress.graph.lift_creators import CREATORS, PLACES, create, dtype_arguments
 from modelpress.graph.lift_dtypes import CASTS, FOLLOWS, Comparison, Misaligned, dtype_of
 from modelpress.graph.lift_leaves import AFFINE, DROPOUTS, LEAVES, Leaf, attention, dropout
-from modelpress.graph.lift_memory import changes_in_place, pure
+from modelpress.graph.lift_memory import WRITERS, changes_in_place, pure
 from modelpress.graph.lift_refusals import refusal
 from modelpress.graph.lift_source import bound, fetch, is_owned, owner
-from modelpress.graph.lift_tree import leaf_path, put, register
+from modelpress.graph.lift_tree import clean, leaf_path, put, register
 from modelpress.graph.lift_values import Values
 from modelpress.graph.training import carry_training
 from modelpress.graph.twin import names_dtypes
@@ -116,7 +116,7 @@ class Lifter:
             taken, name = sum(n.op == "placeholder" for n in self.graph.nodes), str(node.target)
             return self.graph.placeholder(name if names.is_input_name(name) else f"input_{taken}")
         if node.op == "get_attr":
-            at = register(self.root, names.clean(str(node.target)), fetch(self.source, str(node.target)))
+            at = register(self.root, clean(str(node.target)), fetch(self.source, str(node.target)))
             return self.graph.get_attr(at)
         if node.op == "call_module":  # put into the source by `carry_training`
             target = str(node.target)
@@ -144,17 +144,18 @@ class Lifter:
     # --- operators
 
     def _operator(self, node: fx.Node) -> Any:
+        target = canonical(node.target)
+        if target not in operators.names() and node.target not in WRITERS:
+            raise ExportError(refusal(node))
         args: tuple[Any, ...] = fx.map_arg(node.args, self.values.of)
-        if node.target is operator.getitem and isinstance(args[0], tuple):
+        if target is operator.getitem and isinstance(args[0], tuple):
             return args[0][args[1]]
         kwargs = fx.map_arg({k: v for k, v in node.kwargs.items() if k not in PLACES}, self.values.of)
         if node.meta.get(FOLLOWS) and dtype_arguments(node):
             args, kwargs = self._without_dtype(node, args, kwargs)
         if changes_in_place(node):
             return pure(self.graph, node, args, kwargs)
-        if canonical(node.target) not in operators.names():
-            raise ExportError(refusal(node))
-        return self.graph.call_function(canonical(node.target), args, kwargs)
+        return self.graph.call_function(target, args, kwargs)
 
     def _without_dtype(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
         """The call's arguments without a dtype that follows the model: its input has that dtype, or gets it."""
@@ -204,7 +205,7 @@ class Lifter:
     def _shared(self, key: Any, path: str, make: Callable[[], nn.Module]) -> str:
         """Path of the leaf known by ``key``; where it is new, ``make`` makes it and it goes to ``path``."""
         if key not in self.made:
-            self.made[key] = put(self.root, names.clean(path), make().eval())
+            self.made[key] = put(self.root, clean(path), make().eval())
         return self.made[key]
 
     def _filled(self, module: nn.Module, tensors: Mapping[str, Tensor | None], first: fx.Node) -> nn.Module:

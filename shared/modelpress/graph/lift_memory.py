@@ -14,10 +14,8 @@ import torch
 from torch import Tensor, fx
 
 from modelpress.errors import ExportError
-from modelpress.graph import operators
 from modelpress.graph.canonical import canonical
 from modelpress.graph.lift_dtypes import FOLLOWS, dtype_of
-from modelpress.graph.lift_refusals import refusal
 from modelpress.graph.lift_source import bound, user_line
 
 aten = torch.ops.aten
@@ -190,14 +188,8 @@ WRITERS = (aten.zero_.default, aten.fill_.Scalar, aten.fill_.Tensor, aten.copy_.
 
 
 def pure(graph: fx.Graph, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> fx.Node:
-    """The value that a change in place gives the changed tensor, of that tensor's shape and dtype.
-
-    Raises:
-        ExportError: an operator that the format does not hold.
-    """
+    """The value that a change in place gives the changed tensor, of that tensor's shape and dtype."""
     target, whole = node.target, args[0]
-    if target not in WRITERS and canonical(target) not in operators.names():
-        raise ExportError(refusal(node))
     if target is aten.zero_.default:
         return graph.call_function(aten.zeros_like.default, (whole,))
     if target is aten.fill_.Scalar:

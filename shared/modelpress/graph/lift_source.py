@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 from torch import Tensor, fx, nn
 
 from modelpress.errors import ExportError
+
+MAX_CODE = 200
+"""Characters of the user's line that a message shows."""
 
 
 def bound(node: fx.Node) -> dict[str, Any]:
@@ -45,6 +49,8 @@ def owner(node: fx.Node) -> tuple[str, str]:
 def user_line(node: fx.Node) -> str:
     """``, called at model.py:31 in forward: x = torch.fft.fft(x)``, from the trace that export kept."""
     lines = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip()]
-    if len(lines) < 2:
+    frames = [pair for pair in pairwise(lines) if pair[0].startswith('File "') and not pair[0].startswith('File "<')]
+    if not frames:
         return ""
-    return f", called at {lines[-2].removeprefix('File ')}: {lines[-1]}"
+    place, code = frames[-1]
+    return f", called at {place.removeprefix('File ')}: {code[:MAX_CODE]}"

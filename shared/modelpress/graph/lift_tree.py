@@ -10,10 +10,15 @@ OWN_NAMES = ("weight", "running_mean", "weight_ih_l0")
 """First tensors of a layer: the layer stands where its owner stood."""
 
 
+def clean(path: str) -> str:
+    """A user's path as one of the format, in which only constraints stand under ``parametrizations``."""
+    return ".".join(f"{part}_" if part == "parametrizations" else part for part in names.clean(path).split("."))
+
+
 def leaf_path(tensor: str) -> str:
     """Path of the leaf whose first tensor is ``tensor``: ``fc`` for ``fc.weight``, ``kernel`` for ``kernel``."""
     prefix, _, name = tensor.rpartition(".")
-    return names.clean(prefix if prefix and name in OWN_NAMES else tensor)
+    return clean(prefix if prefix and name in OWN_NAMES else tensor)
 
 
 def put(root: nn.Module, path: str, module: nn.Module) -> str:

@@ -92,6 +92,7 @@ FUNCTIONAL = (
     "conv_transpose1d.default", "conv_transpose2d.input", "conv_transpose3d.input", "dot.default", "einsum.default",
     "embedding.default", "group_norm.default", "instance_norm.default", "layer_norm.default", "linear.default",
     "matmul.default", "mm.default", "mv.default", "outer.default", "prelu.default", "rms_norm.default",
+    "_weight_norm.default",
 )  # fmt: skip
 """Parametrised operators whose weights the graph computes, or that have no leaf."""
 
