@@ -73,11 +73,14 @@ def _calls(graph: fx.Graph) -> dict[str, list[fx.Node]]:
     """The nodes of each row, by its path."""
     found: dict[str, list[fx.Node]] = {}
     for node in graph.nodes:
-        if node.op in ("call_module", "get_attr"):
-            found.setdefault(str(node.target), []).append(node)
-        elif node.op == "call_function":
-            found[f"{_operator_name(node)} at {node.name}"] = [node]
+        if node.op in ("call_module", "get_attr", "call_function"):
+            found.setdefault(row_path(node), []).append(node)
     return found
+
+
+def row_path(node: fx.Node) -> str:
+    """`LayerCost.path` of the row that a node counts in."""
+    return f"{_operator_name(node)} at {node.name}" if node.op == "call_function" else str(node.target)
 
 
 def _row(

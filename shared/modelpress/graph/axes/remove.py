@@ -34,6 +34,11 @@ def remove(model: Model, axes: Axes, keep: Mapping[str, Tensor]) -> Model:
         NotFoundError: an axis that the model does not have.
         InputError: a frozen axis; no index left; an index twice or out of range; axes of another model.
     """
+    return described(removed(model, axes, keep))
+
+
+def removed(model: Model, axes: Axes, keep: Mapping[str, Tensor]) -> Model:
+    """As `remove`, but form and facts stay what they are: no value of any tensor is read."""
     _check_model(model, axes)
     chosen: dict[Atom, Tensor] = {}
     for name, indices in keep.items():
@@ -42,7 +47,7 @@ def remove(model: Model, axes: Axes, keep: Mapping[str, Tensor]) -> Model:
     module = _copied(model.module)
     _slice_tensors(module, axes.parameters, chosen)
     _resize(module, model.module.graph, Resizer(axes, chosen))
-    return described(model.with_(module=module))
+    return model.with_(module=module)
 
 
 def _checked(indices: Tensor, name: str, size: int) -> Tensor:
