@@ -9,6 +9,7 @@ import zipfile
 from random import Random
 from typing import Any
 
+from benchmarks.fuzzing.calls import call
 from benchmarks.fuzzing.parsers import ARCHIVE, GRAPH, TENSORS, Files
 
 NUMBERS = (
@@ -42,7 +43,7 @@ def mutated(files: Files, donor: Files, parser: str, random: Random) -> Files:
 def _file(name: str, data: bytes, donor: bytes, random: Random) -> bytes:
     if random.random() < 0.25:
         return of_bytes(data, donor, random)
-    return {GRAPH: of_json, TENSORS: of_tensors, ARCHIVE: of_zip}[name](data, donor, random)
+    return {GRAPH: of_graph, TENSORS: of_tensors, ARCHIVE: of_zip}[name](data, donor, random)
 
 
 # --- bytes
@@ -67,6 +68,20 @@ def of_bytes(data: bytes, donor: bytes, random: Random) -> bytes:
         else:
             data = data[:at] + struct.pack("<Q", random.choice((0, 1, 2**31, 2**63 - 1, 2**64 - 1))) + data[at + 8 :]
     return data
+
+
+# --- graphs
+
+
+def of_graph(data: bytes, donor: bytes, random: Random) -> bytes:
+    """Its JSON changed, or calls added to it that are right in all but their arguments' values."""
+    if random.random() < 0.5:
+        return of_json(data, donor, random)
+    graph = json.loads(data)
+    for _ in range(random.choice((1, 1, 2, 4, 8))):
+        graph["nodes"].append(call(random, len(graph["nodes"])))
+    graph["output"] = {"node": len(graph["nodes"]) - 1}
+    return json.dumps(graph).encode()
 
 
 # --- JSON
