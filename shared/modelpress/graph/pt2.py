@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import torch
 from pydantic import ValidationError
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils import _pytree as pytree
 
@@ -21,6 +21,7 @@ from modelpress.graph import leaves
 from modelpress.graph.bounds import check_shapes
 from modelpress.graph.document import MAX_SIZE, InputRecord
 from modelpress.graph.lift import Lifter
+from modelpress.graph.lift_creators import dtype_arguments
 from modelpress.graph.limited_json import read_json
 from modelpress.graph.model import BATCH, Model, TensorSpec
 from modelpress.graph.pt2_archive import Record, opened, validated
@@ -68,6 +69,23 @@ def read_pt2(archive: str | Path | bytes) -> Model:
         ModelFormatError: no such archive, broken or hostile bytes, or a graph that the format does not hold; names the
             node and the user's line.
     """
+    module, tensors = _read(archive)
+    source = Source(tensors)
+    reader = GraphReader(module.graph, source)
+    reader.program(module.signature, tensors)
+    structure, notes = output_spec(module.module_call_graph, len(module.graph.outputs))
+    values = [n.meta.get("val") for n in source.graph.find_nodes(op="placeholder")]
+    lifted = _lifted(source, structure).eval()
+    names = [str(n.target) for n in lifted.graph.find_nodes(op="placeholder")]
+    inputs, sizes, input_notes = input_specs(dict(zip(names, values, strict=True)))
+    _own_counters(lifted)
+    _check_words(lifted, inputs)
+    check_shapes(lifted, lifted.graph, inputs, sizes)
+    notes = [UNCHECKED, *reader.notes, *input_notes, *notes, *_momentum_notes(lifted), *_dtype_notes(lifted)]
+    return Model(lifted, inputs, sizes, notes=tuple(notes))
+
+
+def _read(archive: str | Path | bytes) -> tuple[ModuleRecord, dict[str, Tensor]]:
     with opened(archive) as file:
         name = f"models/{file.model_name}.json"
         program = validated(ProgramRecord, file.json(name), name)
@@ -75,22 +93,7 @@ def read_pt2(archive: str | Path | bytes) -> Model:
             raise ModelFormatError(
                 f"{name} has schema version {program.schema_version.major}; this modelpress reads {SCHEMA_MAJOR}"
             )
-        module = program.graph_module
-        tensors = file.tensors()
-    source = Source(tensors)
-    reader = GraphReader(module.graph, source)
-    reader.program(module.signature, tensors)
-    values = [n.meta.get("val") for n in source.graph.find_nodes(op="placeholder")]
-    structure, output_notes = output_spec(module.module_call_graph, len(module.graph.outputs))
-    lifted = _lifted(source, structure)
-    names = [str(n.target) for n in lifted.graph.find_nodes(op="placeholder")]
-    specs, sizes, notes = input_specs(dict(zip(names, values, strict=True)))
-    _own_counters(lifted)
-    _check_words(lifted, specs)
-    check_shapes(lifted, lifted.graph, specs, sizes)
-    return Model(
-        lifted.eval(), specs, sizes, notes=(UNCHECKED, *reader.notes, *notes, *output_notes, *_momentum_notes(lifted))
-    )
+        return program.graph_module, file.tensors()
 
 
 def _lifted(source: Source, out_spec: pytree.TreeSpec) -> fx.GraphModule:
@@ -170,6 +173,14 @@ def _momentum_notes(module: nn.Module) -> list[str]:
     if not layers:
         return []
     return [f"momentum 0 of {', '.join(layers[:5])}: an export writes 0 for a cumulative average (momentum=None) too"]
+
+
+def _dtype_notes(module: fx.GraphModule) -> list[str]:
+    if not any(dtype_arguments(node) for node in module.graph.nodes if node.op == "call_function"):
+        return []
+    return [
+        "float dtypes stay as exported, since one export does not tell which are the model's: it may not run in others"
+    ]
 
 
 # --- the output's structure

@@ -31,6 +31,7 @@ from modelpress.graph.pt2_words import (
 )
 
 MAX_INPUTS = COUNTS["inputs"]
+MAX_REGIONS = 1000
 MAX_TRACE = 4000
 """Characters of a node's stack trace that are kept: the innermost lines name the user's code."""
 
@@ -69,6 +70,8 @@ class GraphReader:
     source: Source
     values: dict[str, fx.Node] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
+    regions: list[fx.GraphModule] = field(default_factory=list)
+    """All of the program, those within others too."""
 
     @property
     def graph(self) -> fx.Graph:
@@ -184,7 +187,10 @@ class GraphReader:
             raise ModelFormatError(f"{where}: {record.target} does not take {settings!r}")
         body = arguments[len(kinds)].get("as_graph")
         inner = validated(GraphRecord, body.get("graph") if isinstance(body, dict) else None, where)
-        region = GraphReader(inner, Source({})).region()
+        if len(self.regions) >= MAX_REGIONS:
+            raise ModelFormatError(f"the program has more than {MAX_REGIONS} graphs within its graph")
+        region = GraphReader(inner, Source({}), regions=self.regions).region()
+        self.regions.append(region)
         given = [self._argument(a, where) for a in arguments[len(kinds) + 1 :]]
         if len(given) != len(inner.inputs) or not all(isinstance(a, fx.Node) for a in given):
             raise ModelFormatError(f"{where}: its graph takes {len(inner.inputs)} values, not {given!r}")

@@ -87,6 +87,7 @@ def test_regions_under_no_grad_and_autocast() -> None:
     model = read_pt2(exported(net, (x,)))
     assert same(net, model, (torch.rand(5, 4),))
     assert model.module(torch.rand(5, 4))[1] == 5
+    assert any("float dtypes stay as exported" in note for note in model.notes)
     used = {n for n, p in model.module.named_parameters() if p.requires_grad}
     found = torch.autograd.grad(
         model.module(x)[0].sum(), [model.module.get_parameter(n) for n in sorted(used)], allow_unused=True

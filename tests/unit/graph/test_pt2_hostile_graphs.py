@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,19 @@ REGIONS: dict[str, tuple[Change, str]] = {
         "higher_order.cond",
     ),
 }
+
+
+def many_regions(program: Any) -> None:
+    call = node(program, "wrap_with_set_grad_enabled")
+    for i in range(1001):
+        another = copy.deepcopy(call)
+        for k, output in enumerate(another["outputs"]):
+            output["as_tensor"]["name"] = f"another_{i}_{k}"
+        graph(program)["nodes"].append(another)
+
+
+def test_a_thousand_graphs_within_a_graph() -> None:
+    refused(edited(REGION, MODEL, many_regions), "more than 1000 graphs")
 
 
 @pytest.mark.parametrize("name", REGIONS)
