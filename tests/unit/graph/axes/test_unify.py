@@ -129,3 +129,30 @@ def test_a_view_that_does_not_divide_evenly_freezes_both_sides() -> None:
     out = regroup([a, b], [3, 8], "view")
     assert a.frozen == b.frozen == "view"
     assert [atom.frozen for dim in out for atom in atoms(dim)] == ["view", "view"]
+
+
+def test_a_view_freezes_only_the_run_of_dimensions_that_does_not_divide() -> None:
+    a, b, c = Atom(4), Atom(6), Atom(5)
+    out = regroup([a, b, c], [3, 8, 5], "view")
+    assert (a.frozen, b.frozen, c.frozen) == ("view", "view", "")
+    assert out[2] is c
+
+
+def test_a_cut_through_a_row_divides_it_in_all_rows() -> None:
+    """5 rows of 4, cut after 10: two rows, two of the four columns of the third, the other two, two rows more."""
+    rows, columns = Atom(5), Atom(4)
+    pieces = cut(Product([rows, columns]), 10, "here")
+    assert pieces is not None
+    assert sizes(rows) == [2, 1, 2]
+    assert sizes(columns) == [2, 2]
+    left, right = atoms(columns)
+    before, _, after = atoms(rows)
+    assert (atoms(pieces[0]), atoms(pieces[1])) == ([before, left, right, left], [right, after, left, right])
+    assert (pieces[0].size, pieces[1].size) == (10, 10)
+
+
+def test_a_cut_within_the_first_row_leaves_no_rows_before_it() -> None:
+    rows, columns = Atom(3), Atom(4)
+    pieces = cut(Product([rows, columns]), 1, "here")
+    assert pieces is not None
+    assert (sizes(pieces[0]), sizes(pieces[1])) == ([1], [3, 2, 1, 3])
