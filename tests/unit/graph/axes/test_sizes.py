@@ -83,7 +83,8 @@ def test_a_computed_concatenation_of_what_may_go_and_what_may_not_is_frozen() ->
     y = graph.call(aten.view.default, graph.linear(graph.x, 12, "before"), [-1, 4])
     y = graph.call(aten.cat.default, [y, graph.x], 0)
     y = graph.call(aten.view.default, y, [graph.call(operator.mul, graph.batch, 4), 2, 2])
-    source = graph.model(graph.linear(graph.call(aten.flatten.using_ints, y, 1, 2), 3, "after"))
+    total = graph.call(aten.sum.dim_IntList, graph.call(aten.flatten.using_ints, y, 1, 2), [0])
+    source = graph.model(graph.linear(total, 3, "after"))
     assert analyse(source).frozen()["before.out.0"] == "size computed in the graph, view at view_default_1"
 
 
