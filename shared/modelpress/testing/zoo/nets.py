@@ -163,7 +163,8 @@ class DenseGraphNet(nn.Module):
         self.first, self.second, self.head = nn.Linear(8, 32), nn.Linear(32, 32), nn.Linear(32, 3)
 
     def forward(self, features: Tensor, adjacency: Tensor) -> Tensor:
-        normed = adjacency / adjacency.sum(-1, keepdim=True).clamp(min=1)
+        edges = adjacency.to(features.dtype)
+        normed = edges / edges.sum(-1, keepdim=True).clamp(min=1)
         x = functional.relu(normed @ self.first(features))
         x = functional.relu(torch.bmm(normed, self.second(x)))
         y: Tensor = self.head(x.mean(1))
