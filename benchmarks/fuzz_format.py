@@ -24,13 +24,12 @@ from pathlib import Path
 import torch
 
 from benchmarks.fuzzing.child import Seen, keep, read_folder
-from benchmarks.fuzzing.parsers import ARCHIVE, GRAPH, TENSORS, Files
+from benchmarks.fuzzing.parsers import ARCHIVE, CORPUS, GRAPH, TENSORS, Files
 from benchmarks.harness import ROOT, Figure, Figures
 from modelpress.graph.export import export
 from modelpress.graph.serialise import save
 from modelpress.testing.zoo import ZOO
 
-CORPUS = ROOT / "tests" / "fixtures" / "format" / "corpus"
 FORMAT_FIXTURES = ROOT / "tests" / "fixtures" / "format" / "v1"
 PARSERS = (GRAPH, TENSORS, "model", ARCHIVE)
 MODELS = ("lenet-5", "lstm", "gru", "temporal-conv-net", "unet", "detector", "graph-scatter", "bert")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from benchmarks.harness import ROOT
 from modelpress.errors import ModelFormatError
 from modelpress.graph.model import Model
 from modelpress.graph.pt2 import read_pt2
@@ -12,6 +13,8 @@ from modelpress.graph.serialise import load, save
 Files = dict[str, bytes]
 """Of one model by name: ``graph.json`` and ``tensors.safetensors``, or ``model.pt2``."""
 
+CORPUS = ROOT / "tests" / "fixtures" / "format" / "corpus"
+"""A folder of files for each finding, and for a choice of what is refused."""
 GRAPH, TENSORS, ARCHIVE = "graph.json", "tensors.safetensors", "model.pt2"
 
 

@@ -126,6 +126,15 @@ def test_what_has_no_bound_is_refused(name: str) -> None:
     assert "nodes[" in str(refusal.value)
 
 
+def test_other_sizes_than_the_examples_are_checked_on_their_own() -> None:
+    """The file chooses its example sizes; who runs others asks first."""
+    model = read(graph([call("aten.sym_size.int", X, 0), call("aten.new_zeros.default", X, [node(1), node(1)])]))
+    for batch in (2, 40_000):
+        bounds.check_shapes(model.module, model.module.graph, model.inputs, {"batch": batch})
+    with pytest.raises(ModelFormatError, match=r"nodes\[2\]: .*elements"):
+        bounds.check_shapes(model.module, model.module.graph, model.inputs, {"batch": 50_000})
+
+
 def test_seventeen_dimensions_are_refused() -> None:
     nodes = [call("aten.unsqueeze.default", node(i), 0) for i in range(20)]
     with pytest.raises(ModelFormatError, match=r"nodes\[15\]: .* 17 dimensions"):
