@@ -106,16 +106,12 @@ def squeeze_same(node: fx.Node, resizer: Resizer) -> None:
         node.target = aten.squeeze.dims
 
 
-def ordered(dims_argument: str) -> Rule:
+def ordered(call: Call) -> Value:
     """flip and roll: what stands where matters along some dimensions; none named means all."""
-
-    def rule(call: Call) -> Value:
-        dims = call.dims(0)
-        for i in _list(call, dims_argument) or range(len(dims)):
-            freeze(dims[i], call.why)
-        return dims
-
-    return rule
+    dims = call.dims(0)
+    for i in _list(call, "dims") or range(len(dims)):
+        freeze(dims[i], call.why)
+    return dims
 
 
 def triangle(call: Call) -> Value:
@@ -167,14 +163,14 @@ MOVEMENT: Mapping[Any, Rule] = {
     aten.detach.default: same,
     aten.diagonal.default: diagonal,
     aten.flatten.using_ints: flatten,
-    aten.flip.default: ordered("dims"),
+    aten.flip.default: ordered,
     aten.movedim.int: move,
     aten.movedim.intlist: move,
     aten.permute.default: permute,
     aten.ravel.default: flatten,
     aten.reshape.default: view("shape"),
     aten.reshape_as.default: view_as,
-    aten.roll.default: ordered("dims"),
+    aten.roll.default: ordered,
     aten.squeeze.default: squeeze,
     aten.squeeze.dim: squeeze,
     aten.squeeze.dims: squeeze,

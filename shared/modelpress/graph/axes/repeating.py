@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -111,16 +111,12 @@ def interleave_count(node: fx.Node, resizer: Resizer) -> None:
         set_argument(node, "output_size", None)
 
 
-def _of(overloads: Sequence[Any], rule: Rule) -> Mapping[Any, Rule]:
-    return dict.fromkeys(overloads, rule)
-
-
 LIKE = (aten.full_like.default, aten.ones_like.default, aten.zeros_like.default)
 SIZED = (aten.new_full.default, aten.new_ones.default, aten.new_zeros.default)
 
 REPEATING: Mapping[Any, Rule] = {
-    **_of(LIKE, same),
-    **_of(SIZED, sized),
+    **dict.fromkeys(LIKE, same),
+    **dict.fromkeys(SIZED, sized),
     aten.broadcast_to.default: expand,
     aten.expand.default: expand,
     aten.expand_as.default: expand_as,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import fx
 
-from modelpress.graph.axes.call import Call, Value, set_argument
+from modelpress.graph.axes.call import Call, Value, argument, set_argument
 from modelpress.graph.axes.expr import Dims, Expr, constant, constants, freeze, product, total
 from modelpress.graph.axes.movement import Rule
 from modelpress.graph.axes.resize import OperatorResize, Resizer
@@ -131,10 +131,8 @@ def _major(call: Call, dim: Expr, size: int, why_minor: str) -> Expr:
 
 
 def shuffled_groups(node: fx.Node, resizer: Resizer) -> None:
-    channels = resizer.source(node)[1]
-    groups = next(n for n in node.args[1:] or node.kwargs.values() if isinstance(n, int))
-    pieces = split(channels, groups, "channel_shuffle")
-    if pieces is not None:
+    pieces = split(resizer.source(node)[1], argument(node, "groups"), "channel_shuffle")
+    if pieces is not None:  # None where nothing of the channels may go
         set_argument(node, "groups", resizer.size(pieces[0]))
 
 

@@ -15,13 +15,13 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from torch import fx
 
 from modelpress.graph.axes.call import Call, Computed, Value, argument, set_argument
-from modelpress.graph.axes.expr import Dims, Expr, atoms, factors, freeze
+from modelpress.graph.axes.expr import Atom, Dims, Expr, atoms, factors, freeze, resolve
 from modelpress.graph.axes.resize import Resizer
 from modelpress.graph.model import BATCH, Model
 from modelpress.graph.shapes import Shapes, shapes_of
@@ -54,15 +54,17 @@ def note_computed(call: Call, dims: Iterable[Expr], sizes: Iterable[Any]) -> Non
             call.computed.append(Computed(dim, f"size computed in the graph, {call.why}"))
 
 
-def freeze_mixed(computed: Iterable[Computed]) -> None:
+def freeze_mixed(computed: Sequence[Computed]) -> None:
     """Freeze computed dimensions that concatenate something frozen, which may depend on the input, with something not.
 
-    Runs after all rules: what is frozen is known by then.
+    Runs after all rules: what is frozen is known by then. A computed dimension that met nothing depends on the input.
     """
     for found in computed:
+        if isinstance(resolve(found.dim), Atom):
+            freeze(found.dim, found.why)
+    for found in computed:
         for factor in factors(found.dim):
-            kinds = {bool(atom.frozen) for atom in atoms(factor)}
-            if len(kinds) > 1:
+            if len({bool(atom.frozen) for atom in atoms(factor)}) > 1:
                 freeze(factor, found.why)
 
 

@@ -88,6 +88,20 @@ def test_a_computed_concatenation_of_what_may_go_and_what_may_not_is_frozen() ->
     assert analyse(source).frozen()["before.out.0"] == "size computed in the graph, view at view_default_1"
 
 
+def test_new_rows_of_a_computed_number_beside_learned_ones_are_frozen() -> None:
+    graph = Graph()
+    table = graph.call(aten.new_zeros.default, graph.x, [graph.batch, 4])
+    table = graph.call(aten.cat.default, [table, graph.tensor(nn.Parameter(torch.randn(3, 4)))], 0)
+    rows = graph.call(operator.add, graph.batch, 3)
+    table = graph.call(aten.expand.default, graph.call(aten.unsqueeze.default, table, 0), [2, rows, 4])
+    y = graph.call(aten.matmul.default, graph.linear(graph.x, 4, "before"), graph.call(aten.transpose.int, table, 1, 2))
+    source = graph.model(graph.linear(graph.call(aten.sum.dim_IntList, y, [1, 2], True), 3, "after"))
+    axes = analyse(source)
+    (rows_frozen,) = (why for name, why in axes.frozen().items() if name.startswith("tensor") and name.endswith(".0"))
+    assert rows_frozen == "size computed in the graph, expand at expand_default"
+    assert [axis.size for axis in axes.prunable()] == [4], "their columns stay free"
+
+
 def positions(rows: int) -> Model:
     """A length that may not pass the ``rows`` of a table."""
     graph, root = fx.Graph(), nn.Module()
