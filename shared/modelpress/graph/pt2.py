@@ -125,11 +125,21 @@ def _check_words(lifted: fx.GraphModule, specs: tuple[TensorSpec, ...]) -> None:
         for spec in specs:
             InputRecord(name=spec.name, dtype=spec.dtype, shape=spec.shape)
         for path in sorted(called):
-            leaves.describe(lifted.get_submodule(path))
+            leaf = lifted.get_submodule(path)
+            _check_like(path, leaf, leaves.construct(*leaves.describe(leaf), path))
     except ValidationError as e:
         raise ModelFormatError(
             f"the archive's graph is not of the format: {e.errors()[0]['msg']}: {str(e)[:200]}"
         ) from e
+
+
+def _check_like(path: str, leaf: nn.Module, built: nn.Module) -> None:
+    """Refuse tensors of another shape or kind than the layer's configuration builds (a bias that only broadcasts)."""
+    for part in ("named_parameters", "named_buffers"):
+        ours, wanted = (dict(getattr(m, part)(remove_duplicate=False)) for m in (leaf, built))
+        for name in {**ours, **wanted}:
+            if name not in ours or name not in wanted or ours[name].shape != wanted[name].shape:
+                raise ModelFormatError(f"the tensor '{path}.{name}' does not fit its layer, {built}")
 
 
 def input_specs(values: Mapping[str, Any]) -> tuple[tuple[TensorSpec, ...], dict[str, int], list[str]]:

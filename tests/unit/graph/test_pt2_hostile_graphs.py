@@ -178,6 +178,20 @@ REGIONS: dict[str, tuple[Change, str]] = {
 }
 
 
+def test_tensors_that_only_broadcast() -> None:
+    def one_bias(config: Any) -> None:
+        config["config"]["head.bias"]["tensor_meta"]["sizes"] = [{"as_int": 1}]
+
+    refused(edited(ARCHIVE, WEIGHTS, one_bias), "'head.bias' does not fit its layer")
+
+
+def test_statistics_that_are_parameters() -> None:
+    refused(
+        edited(ARCHIVE, WEIGHTS, lambda c: c["config"]["norm.running_var"].update(is_param=True)),
+        "'norm.running_var' does not fit its layer",
+    )
+
+
 def many_regions(program: Any) -> None:
     call = node(program, "wrap_with_set_grad_enabled")
     for i in range(1001):
