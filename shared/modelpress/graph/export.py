@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -17,7 +16,7 @@ from modelpress.errors import ExportError
 from modelpress.graph.inputs import Dynamic, ExampleInputs, Inputs, read_inputs
 from modelpress.graph.lift import Lifter
 from modelpress.graph.model import Model
-from modelpress.graph.parity import check_outputs, gradient_notes, training_notes
+from modelpress.graph.parity import compare
 from modelpress.graph.trace import trace
 from modelpress.graph.twin import names_dtypes, trace_twin
 
@@ -54,9 +53,7 @@ def export(
         model = _lift(net, inputs)
         notes = [*model.notes, *_hooks(net)]
         if check:
-            notes += check_outputs(net, model.module, inputs)
-            notes += gradient_notes(net, model.module, inputs)
-            notes += training_notes(net, model.module, inputs)
+            notes += compare(net, model.module, inputs)
     return model.with_(notes=tuple(dict.fromkeys(notes)))
 
 
@@ -91,9 +88,9 @@ def _own_tensors(module: fx.GraphModule) -> None:
         return copies[id(tensor)]
 
     for owner in module.modules():
-        tables: tuple[dict[str, Any], ...] = (owner._parameters, owner._buffers)
-        for table in tables:
-            table.update({name: own(tensor) for name, tensor in table.items() if tensor is not None})
+        for name, tensor in [*owner._parameters.items(), *owner._buffers.items()]:
+            if tensor is not None:
+                setattr(owner, name, own(tensor))  # recurrent layers keep a list of their weights, which this renews
 
 
 def _check_devices(net: nn.Module, inputs: Inputs) -> None:

@@ -7,7 +7,7 @@ so gradients are compared too. Nothing here copies weights, and the user's modul
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
@@ -21,64 +21,94 @@ from modelpress.graph.inputs import Inputs
 from modelpress.graph.model import BATCH
 from modelpress.graph.outputs import Leaf, plain
 
+Leaves = Mapping[str, Leaf]
 Digest = tuple[torch.Size, int]
+"""Shape and checksum of a gradient."""
+CHANGES: tuple[Callable[[int], int], ...] = (
+    lambda n: n + 1,
+    lambda n: max(n - 1, 1),
+    lambda n: 2 * n,
+    lambda n: max(n // 2, 1),
+)
+"""Other sizes of a dynamic dimension, tried in turn: positions run out, and indices point beyond the end."""
 
 
-def check_outputs(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str]:
-    """Compare outputs bit for bit at the examples' sizes, at batch 1 and ``2 n + 1``, and each other symbol resized.
+def compare(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str]:
+    """Compare a graph with the module that it came from, both in evaluation mode; return notes on what differs.
 
-    Returns a note for each symbol that the module itself takes at no other size that was tried.
+    Outputs must be equal bit for bit at the examples' sizes, at batch 1, and at batch ``2 n + 1`` with every other
+    symbol resized too. Notes name parameters whose gradient differs, and what training does otherwise.
 
     Raises:
         ExportError: the graph gives another output than the module, at the sizes that it names.
     """
-    _compare_outputs(net, graph, inputs)
-    notes = []
-    for symbol, size in inputs.sizes.items():
-        others = [[1], [2 * size + 1]] if symbol == BATCH else [[size + 1, size - 1, 2 * size, size // 2]]
-        for tried in others:
-            if not any(_holds_at(net, graph, inputs, symbol, n) for n in tried if n > 0):
-                sizes = ", ".join(map(str, tried))
-                notes.append(f"the module itself does not run with {symbol} {sizes} ({size} in its example)")
-    return notes
+    notes = _compare_gradients(net, graph, inputs)
+    for tried in _resizings(inputs):
+        notes += _compare_outputs(net, graph, [inputs.resized(**sizes) for sizes in tried])
+    return notes + _compare_training(net, graph, inputs)
 
 
-def _holds_at(net: nn.Module, graph: nn.Module, inputs: Inputs, symbol: str, size: int) -> bool:
-    """False where the module itself refuses that size (positions run out, indices point beyond the end)."""
-    resized = inputs.resized(**{symbol: size})
-    try:
-        with torch.no_grad():
-            _run(net, resized)
-    except Exception:  # the user's own code raises what it likes at sizes that it does not take
-        return False
-    _compare_outputs(net, graph, resized)
-    return True
-
-
-def _compare_outputs(net: nn.Module, graph: nn.Module, inputs: Inputs) -> None:
-    with torch.no_grad():
-        theirs = plain(_run(net, inputs)).leaves()
-        try:
-            difference = _difference(theirs, plain(graph(*inputs.flat())).leaves())
-        except Exception as e:  # whatever an operator raises where the module itself runs
-            difference = f"it raises {type(e).__name__}: {e}"
-    if difference:
-        sizes = ", ".join(f"{symbol} {n}" for symbol, n in inputs.sizes.items())
-        raise ExportError(f"the graph of {type(net).__name__} gives another output at {sizes}: {difference}")
-
-
-def _run(net: nn.Module, inputs: Inputs) -> Any:
+def _run(net: nn.Module, inputs: Inputs) -> Leaves:
     args, kwargs = inputs.arguments()
-    return net(*args, **kwargs)
+    return plain(net(*args, **kwargs)).leaves()
 
 
-def _difference(theirs: Mapping[str, Leaf], ours: Mapping[str, Leaf]) -> str:
+def _run_graph(graph: nn.Module, inputs: Inputs) -> Leaves:
+    return plain(graph(*inputs.flat())).leaves()
+
+
+# --- outputs
+
+
+def _resizings(inputs: Inputs) -> Iterator[list[dict[str, int]]]:
+    """Sizes to compare at, in each list the first that the module takes."""
+    others = {symbol: n for symbol, n in inputs.sizes.items() if symbol != BATCH}
+    batch = {BATCH: 2 * inputs.sizes[BATCH] + 1} if BATCH in inputs.sizes else {}
+    if batch:
+        yield [{BATCH: 1}]
+    if others:
+        yield [{**batch, **{symbol: change(n) for symbol, n in others.items()}} for change in CHANGES]
+    elif batch:
+        yield [batch]
+
+
+def _compare_outputs(net: nn.Module, graph: nn.Module, tried: list[Inputs]) -> list[str]:
+    with torch.no_grad():
+        for inputs in tried:
+            theirs = _run_if_taken(net, inputs)
+            if theirs is not None:
+                _check_equal(net, inputs, theirs, lambda inputs=inputs: _run_graph(graph, inputs))  # type: ignore[misc]
+                return []
+    return [f"the module itself does not run at {_sizes(tried[0])}; the graph was not compared there"]
+
+
+def _run_if_taken(net: nn.Module, inputs: Inputs) -> Leaves | None:
+    try:
+        return _run(net, inputs)
+    except Exception:  # the user's own code raises what it likes at sizes that it does not take
+        return None
+
+
+def _check_equal(net: nn.Module, inputs: Inputs, theirs: Leaves, ours: Callable[[], Leaves]) -> None:
+    try:
+        difference = _difference(theirs, ours())
+    except Exception as e:  # whatever an operator raises where the module itself runs
+        difference = f"it raises {type(e).__name__}: {e}"
+    if difference:
+        raise ExportError(f"the graph of {type(net).__name__} gives another output at {_sizes(inputs)}: {difference}")
+
+
+def _sizes(inputs: Inputs) -> str:
+    return ", ".join(f"{symbol} {n}" for symbol, n in inputs.sizes.items()) or "its examples"
+
+
+def _difference(theirs: Leaves, ours: Leaves) -> str:
     if theirs.keys() != ours.keys():
         return f"outputs {list(ours)} instead of {list(theirs)}"
     for path, x in theirs.items():
         told = _leaf_difference(x, ours[path])
         if told:
-            return f"output {path} {told}" if path else told
+            return f"output {path} {told}" if path else f"it {told}"
     return ""
 
 
@@ -95,62 +125,63 @@ def _equal(x: Tensor, y: Tensor) -> bool:
     return torch.equal(x, y) or bool(((x == y) | ((x != x) & (y != y))).all())
 
 
-def gradient_notes(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str]:
-    """A note for each parameter of ``net`` whose gradient the graph does not reproduce bit for bit, or does not use."""
-    theirs = _gradient_digests(net, partial(_run, net, inputs))
-    ours = _gradient_digests(graph, lambda: graph(*inputs.flat()))
+# --- gradients
+
+
+def _compare_gradients(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str]:
+    """Outputs must be equal; a note for each parameter whose gradient the graph does not reproduce, or does not use."""
+    outputs, theirs = _backward(net, lambda: _run(net, inputs))
+    ours: dict[str, Digest] = {}
+
+    def run() -> Leaves:
+        found, digests = _backward(graph, lambda: _run_graph(graph, inputs))
+        ours.update(digests)
+        return found
+
+    _check_equal(net, inputs, outputs, run)
     known = set(ours.values())
-    notes = []
-    for name, digest in theirs.items():
-        if ours.get(names.clean(name)) != digest and digest not in known:
-            notes.append(f"the gradient of '{name}' is not carried (a custom autograd function?)")
+    differ = [n for n, digest in theirs.items() if ours.get(names.clean(n)) != digest and digest not in known]
+    notes = [f"the gradient of '{name}' is not carried (a custom autograd function?)" for name in differ]
     unused = [n for n, p in net.named_parameters() if p.requires_grad and n not in theirs]
-    if unused:
-        notes.append(f"unused by the eval graph and left out: {', '.join(unused)}")
-    return notes
+    return [*notes, f"unused by the eval graph and left out: {', '.join(unused)}"] if unused else notes
 
 
-def _gradient_digests(module: nn.Module, call: Any) -> dict[str, Digest]:
-    """Shape and checksum of the gradient of the outputs' fixed random projection, by parameter.
+def _backward(module: nn.Module, call: Callable[[], Leaves]) -> tuple[dict[str, Leaf], dict[str, Digest]]:
+    """Outputs, and what the gradient of their fixed random projection is for each parameter that has one.
 
-    Each gradient is dropped as soon as it is summed up, so that never all of them are in memory.
+    Each gradient is dropped as soon as it is summed up: never are all of them in memory.
     """
     found: dict[str, Digest] = {}
     named = {n: p for n, p in module.named_parameters() if p.requires_grad}
     with _without_gradients(list(named.values())), torch.enable_grad():
-        total = _projection(plain(call()).tensors())
-        if not total.requires_grad:
-            return {}
-        handles = [
-            p.register_post_accumulate_grad_hook(partial(_record, found, n))  # type: ignore[no-untyped-call]
-            for n, p in named.items()
-        ]
-        try:
-            torch.autograd.backward(total, inputs=list(named.values()))
-        finally:
-            for handle in handles:
-                handle.remove()
-    return found
+        outputs = call()
+        total = _projection(outputs)
+        if total.requires_grad:
+            handles = [
+                p.register_post_accumulate_grad_hook(partial(_record, found, n))  # type: ignore[no-untyped-call]
+                for n, p in named.items()
+            ]
+            try:
+                torch.autograd.backward(total, inputs=list(named.values()))
+            finally:
+                for handle in handles:
+                    handle.remove()
+    return {path: x.detach() if isinstance(x, Tensor) else x for path, x in outputs.items()}, found
 
 
 def _record(found: dict[str, Digest], name: str, parameter: Tensor) -> None:
     gradient = parameter.grad
     assert gradient is not None
     dense = gradient.detach().to_dense() if gradient.is_sparse else gradient.detach()
-    found[name] = (dense.shape, _checksum(dense))
+    found[name] = (dense.shape, zlib.crc32(dense.cpu().contiguous().view(-1).view(torch.uint8).numpy().data))
     parameter.grad = None
 
 
-def _checksum(tensor: Tensor) -> int:
-    """Adding zero makes -0.0 and 0.0 one."""
-    return zlib.crc32((tensor + 0.0).cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-
-
-def _projection(outputs: Mapping[str, Tensor]) -> Tensor:
+def _projection(outputs: Leaves) -> Tensor:
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros(())
     for _, output in sorted(outputs.items()):
-        if output.is_floating_point():
+        if isinstance(output, Tensor) and output.is_floating_point():
             noise = torch.randn(output.shape, generator=generator).to(output.device, output.dtype)
             total = total.to(output.device) + (output * noise).sum()
     return total
@@ -169,7 +200,10 @@ def _without_gradients(parameters: list[nn.Parameter]) -> Iterator[None]:
             p.grad = gradient
 
 
-def training_notes(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str]:
+# --- training
+
+
+def _compare_training(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str]:
     """A note where a training-mode call with the same random state gives other outputs or batch statistics.
 
     Outputs that are nested otherwise in training (auxiliary heads) are not compared.
@@ -178,22 +212,22 @@ def training_notes(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str
         theirs, their_buffers = _train_once(net, lambda: _run(net, inputs))
     except Exception as e:  # the user's own code raises what it likes in a mode that the graph does not need
         return [f"in training mode the module raises {type(e).__name__}: {e}; its behaviour there was not compared"]
-    ours, our_buffers = _train_once(graph, lambda: graph(*inputs.flat()))
-    told = _difference(theirs, ours) if theirs.keys() == ours.keys() else ""
-    if told:
-        return [f"in training mode with the same random state the graph's {told}"]
+    ours, our_buffers = _train_once(graph, lambda: _run_graph(graph, inputs))
+    difference = _difference(theirs, ours) if theirs.keys() == ours.keys() else ""
+    if difference:
+        return [f"in training mode, at the same random state, the graph gives another output: {difference}"]
     for name, buffer in their_buffers.items():
         if not _equal(buffer, our_buffers.get(names.clean(name), buffer)):
             return [f"in training mode the graph gives other batch statistics: '{name}' differs"]
     return []
 
 
-def _train_once(module: nn.Module, call: Any) -> tuple[dict[str, Leaf], dict[str, Tensor]]:
+def _train_once(module: nn.Module, call: Callable[[], Leaves]) -> tuple[Leaves, dict[str, Tensor]]:
     """Outputs of a training-mode call, and the buffers after it, which are then put back."""
     devices = {p.device for p in module.parameters() if p.device.type == "cuda"}
     with _kept(module), torch.random.fork_rng(devices=devices), torch.no_grad():
         torch.manual_seed(0)
-        outputs = plain(call()).leaves()
+        outputs = call()
         return outputs, {name: buffer.clone() for name, buffer in module.named_buffers()}
 
 
@@ -201,7 +235,9 @@ def _train_once(module: nn.Module, call: Any) -> tuple[dict[str, Leaf], dict[str
 def _kept(module: nn.Module) -> Iterator[None]:
     """Training mode inside; modes and buffers as they were after it."""
     modes = {part: part.training for part in module.modules()}
-    buffers = {part: {n: (b, b.clone()) for n, b in part._buffers.items() if b is not None} for part in modes}
+    buffers: dict[Any, dict[str, tuple[Tensor, Tensor]]] = {
+        part: {name: (b, b.clone()) for name, b in part._buffers.items() if b is not None} for part in modes
+    }
     try:
         module.train()
         yield

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -41,7 +42,8 @@ def trace(net: nn.Module, inputs: Inputs) -> Traced:
     program = _export(net, inputs)
     module = _graph_module(program)
     output = module.graph.output_node()
-    found = plain(pytree.tree_unflatten(list(output.args[0]), program.call_spec.out_spec))
+    leaves: Any = output.args[0]
+    found = plain(pytree.tree_unflatten(leaves, program.call_spec.out_spec))
     _name_inputs(module.graph, inputs)
     return Traced(module, pytree.tree_structure(found.value), found.notes)
 

@@ -19,7 +19,7 @@ from modelpress.constraints.stack import constrained_tensors, constraints_of
 from modelpress.errors import InputError
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.forms import finalize
-from modelpress.graph.model import Model
+from modelpress.graph.model import BATCH, Model
 from modelpress.graph.shapes import value_shapes
 
 aten = torch.ops.aten
@@ -36,7 +36,8 @@ def lower(model: Model) -> fx.GraphModule:
     model = finalize(model)
     shapes = value_shapes(model)
     lowered = copy.deepcopy(fold_batch_norm(model).module).eval()
-    drop_identity_pools(lowered, shapes)
+    if set(model.sizes) <= {BATCH}:  # else images have other sizes at other times
+        drop_identity_pools(lowered, shapes)
     pool_globally(lowered, shapes)
     drop_saturated_activations(lowered)
     for path, leaf in list(lowered.named_modules()):

@@ -25,12 +25,13 @@ def make_package(model: Model, format: str = "onnx") -> Package:
 
 
 def package_facts(model: Model) -> dict[str, Any]:
-    """JSON; ``shape`` has null where a dimension is dynamic."""
+    """JSON; ``shape`` has a symbol where a dimension is dynamic, and ``sizes`` an example's size of each."""
     rows = costs(model)
     total = totals(rows)
     return {
         "precision": "int8" if model.form is Form.QUANTIZED else "fp32",
         "opset": OPSET,
+        "sizes": dict(model.sizes),
         "inputs": [{"name": s.name, "dtype": s.dtype, "shape": list(s.shape)} for s in model.inputs],
         "parameters": total.parameters,
         "macs": total.macs,

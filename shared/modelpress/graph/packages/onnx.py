@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -16,6 +16,7 @@ from torch import fx
 
 from modelpress.errors import ExportError
 from modelpress.graph.model import Model
+from modelpress.graph.outputs import plain
 from modelpress.graph.packages.lower import lower
 from modelpress.graph.packages.strip import strip
 
@@ -24,9 +25,10 @@ EXAMPLE_BATCH = 2
 
 
 def to_onnx(model: Model) -> bytes:
-    """The model as one ONNX file, dynamic in its batch, stripped; equal bytes for equal models.
+    """The model as one ONNX file, dynamic where its inputs are, stripped; equal bytes for equal models.
 
-    Inputs keep their names; outputs are called ``output``, or ``output_0``, ``output_1``, ...
+    Inputs keep their names, and dynamic dimensions those of their symbols. A lone output is called ``output``; nested
+    ones are flat, by the way to them: ``output_0``, ``boxes``, ``states_1``. What is no tensor is left out.
 
     Raises:
         ExportError: an operator has no ONNX form.
@@ -34,17 +36,38 @@ def to_onnx(model: Model) -> bytes:
     """
     import onnx
 
-    program = _export(lower(model), model)
-    stripped: bytes = strip(onnx.ModelProto.FromString(program), [spec.name for spec in model.inputs])
+    lowered = lower(model)
+    outputs = flatten_outputs(lowered, [spec.name for spec in model.inputs])
+    program = onnx.ModelProto.FromString(_export(lowered, model))
+    stripped: bytes = strip(program, {spec.name: spec.shape for spec in model.inputs}, outputs)
     return stripped
 
 
+def flatten_outputs(graph_module: fx.GraphModule, taken: Sequence[str]) -> list[str]:
+    """Make the graph return a plain tuple of its tensors; return their names, none of them in ``taken``."""
+    output = graph_module.graph.output_node()
+    leaves = {path: leaf for path, leaf in plain(output.args[0]).leaves().items() if isinstance(leaf, fx.Node)}
+    if not leaves:
+        raise ExportError("the model returns no tensor, so there is nothing for an ONNX file to return")
+    output.args = (tuple(leaves.values()),)
+    graph_module.recompile()
+    return [_output_name(path, taken) for path in leaves]
+
+
+def _output_name(path: str, taken: Sequence[str]) -> str:
+    if not path:
+        return "output"
+    return path if path.isidentifier() and path not in taken else f"output_{path}"
+
+
 def _export(graph_module: fx.GraphModule, model: Model) -> bytes:
-    batch = tuple({0: torch.export.Dim.DYNAMIC} for _ in model.inputs)
+    dynamic = tuple(
+        {d: torch.export.Dim.DYNAMIC for d, n in enumerate(spec.shape) if isinstance(n, str)} for spec in model.inputs
+    )
     try:
         with _quiet():
             program = torch.onnx.export(
-                graph_module, model.examples(EXAMPLE_BATCH), dynamo=True, external_data=False, dynamic_shapes=batch,
+                graph_module, model.examples(EXAMPLE_BATCH), dynamo=True, external_data=False, dynamic_shapes=dynamic,
                 opset_version=OPSET, optimize=True, verbose=False,
             )  # fmt: skip
     except torch.onnx.errors.OnnxExporterError as e:

@@ -12,10 +12,15 @@ from numpy.typing import NDArray
 
 from modelpress.artifacts.package import Package
 from modelpress.errors import InputError
+from modelpress.graph.model import BATCH
 
 Array = NDArray[Any]
 
-DTYPES = {"tensor(float)": np.float32, "tensor(int64)": np.int64, "tensor(int32)": np.int32}
+DTYPES = {
+    "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16, "tensor(bool)": np.bool_,
+    "tensor(uint8)": np.uint8, "tensor(int8)": np.int8, "tensor(int16)": np.int16, "tensor(int32)": np.int32,
+    "tensor(int64)": np.int64,
+}  # fmt: skip
 
 
 class Session:
@@ -46,6 +51,7 @@ class Session:
         except (Fail, InvalidGraph, InvalidProtobuf, NotImplemented) as e:
             raise InputError(f"ONNX Runtime cannot load the package: {e}") from e
         self._inputs = self._session.get_inputs()
+        self._sizes: dict[str, int] = package.facts.get("sizes", {})
         self._names = [value.name for value in self._inputs]
 
     def __call__(self, *inputs: Array) -> list[Array]:
@@ -58,13 +64,19 @@ class Session:
         return self(np.ascontiguousarray(inputs))[0]
 
     def examples(self, batch: int, seed: int = 0) -> list[Array]:
-        """Random inputs [batch, ...] of the right types: normal for floats, zeros and ones for integers."""
+        """Random inputs [batch, ...] of the right types: normal for floats, zeros and ones for integers.
+
+        Other dynamic dimensions are as long as in the example that the model was exported with.
+        """
         generator = np.random.default_rng(seed)
+        sizes = {**self._sizes, BATCH: batch}
         made: list[Array] = []
         for value in self._inputs:
-            shape = [n if isinstance(n, int) else batch for n in value.shape]
+            shape = [n if isinstance(n, int) else sizes[n] for n in value.shape]
             dtype = DTYPES[value.type]
-            drawn = generator.standard_normal(shape) if dtype is np.float32 else generator.integers(0, 2, shape)
+            drawn = (
+                generator.standard_normal(shape) if issubclass(dtype, np.floating) else generator.integers(0, 2, shape)
+            )
             made.append(drawn.astype(dtype))
         return made
 

@@ -7,8 +7,9 @@ bytes depend on the model alone and not on how an exporter names things. Inputs 
 
 from __future__ import annotations
 
+import re
 import string
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,15 @@ if TYPE_CHECKING:
     import onnx
 
 DIGITS = string.ascii_letters + string.digits
-BATCH = "batch"
 UNIT_DEFAULTS = {"dilations": 1, "strides": 1, "pads": 0}
 """Lists whose default the standard gives in words only: that value along each axis."""
 
 
-def strip(model: onnx.ModelProto, inputs: Sequence[str]) -> bytes:
-    """The serialised file; ``model`` is changed. ``inputs`` are the names that its inputs get, in order.
+def strip(model: onnx.ModelProto, inputs: Mapping[str, Sequence[int | str]], outputs: Sequence[str]) -> bytes:
+    """The serialised file; ``model`` is changed.
+
+    ``inputs`` are the names that its inputs get, in order, with their shapes, in which dynamic dimensions are symbols;
+    ``outputs`` are the names of its outputs.
 
     Raises:
         StepError: the model has inner graphs or local functions, which this does not rename.
@@ -37,7 +40,8 @@ def strip(model: onnx.ModelProto, inputs: Sequence[str]) -> bytes:
     _drop_default_attributes(graph)
     _merge_equal_constants(graph)
     _drop_unused_constants(graph)
-    _rename(graph, inputs)
+    _name_dimensions(graph, list(inputs.values()))
+    _rename(graph, list(inputs), outputs)
     _order_constants(graph)
     domains = {node.domain for node in graph.node}
     kept = [entry for entry in model.opset_import if entry.domain in domains]
@@ -78,9 +82,20 @@ def _unlabel(model: onnx.ModelProto) -> None:
     for value in (*graph.input, *graph.output):
         for field in ("doc_string", "metadata_props"):
             value.ClearField(field)
+
+
+def _name_dimensions(graph: onnx.GraphProto, shapes: Sequence[Sequence[int | str]]) -> None:
+    """Call dynamic dimensions by the model's symbols, those of the outputs too, where sums and products are as such."""
+    symbols: dict[str, str] = {}
+    for value, shape in zip(graph.input, shapes, strict=True):
+        for dimension, size in zip(value.type.tensor_type.shape.dim, shape, strict=True):
+            if dimension.dim_param and isinstance(size, str):
+                symbols[dimension.dim_param] = size
+    for value in (*graph.input, *graph.output):
         for dimension in value.type.tensor_type.shape.dim:
             if dimension.dim_param:
-                dimension.dim_param = BATCH
+                named = re.sub(r"\w+", lambda match: symbols.get(match[0], match[0]), dimension.dim_param)
+                dimension.dim_param = named
 
 
 def _drop_default_attributes(graph: onnx.GraphProto) -> None:
@@ -125,9 +140,8 @@ def _drop_unused_constants(graph: onnx.GraphProto) -> None:
     graph.initializer.extend(kept)
 
 
-def _rename(graph: onnx.GraphProto, inputs: Sequence[str]) -> None:
+def _rename(graph: onnx.GraphProto, inputs: Sequence[str], outputs: Sequence[str]) -> None:
     names = dict(zip((value.name for value in graph.input), inputs, strict=True))
-    outputs = ["output"] if len(graph.output) == 1 else [f"output_{i}" for i in range(len(graph.output))]
     names.update(zip((value.name for value in graph.output), outputs, strict=True))
     fresh = _short_names(set(names.values()))
     for old in _values_in_order(graph):

@@ -6,6 +6,8 @@ from onnx import TensorProto, helper, numpy_helper
 from modelpress.errors import StepError
 from modelpress.graph.packages.strip import strip
 
+INPUTS = {"x": ("batch", 1, 4, 4)}
+
 
 def constant(name: str, value: float) -> onnx.TensorProto:
     return numpy_helper.from_array(np.float32(value), name)
@@ -38,7 +40,7 @@ def labelled() -> onnx.ModelProto:
 
 @pytest.fixture
 def stripped() -> onnx.ModelProto:
-    return onnx.load_from_string(strip(labelled(), ["x"]))
+    return onnx.load_from_string(strip(labelled(), INPUTS, ["output"]))
 
 
 def test_what_no_runtime_needs_is_gone(stripped: onnx.ModelProto) -> None:
@@ -68,7 +70,7 @@ def test_it_computes_the_same() -> None:
 
     x = np.arange(32, dtype=np.float32).reshape(2, 1, 4, 4)
     ends = []
-    for data, name in ((labelled().SerializeToString(), "image"), (strip(labelled(), ["x"]), "x")):
+    for data, name in ((labelled().SerializeToString(), "image"), (strip(labelled(), INPUTS, ["output"]), "x")):
         session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
         ends.append(session.run(None, {name: x})[0])
     assert np.array_equal(ends[0], ends[1])
@@ -84,7 +86,15 @@ def test_the_bytes_do_not_depend_on_the_exporters_names() -> None:
         node.output[:] = [renamed[name] for name in node.output]
     for thing in (*other.graph.input, *other.graph.output, *other.graph.initializer, *other.graph.value_info):
         thing.name = renamed.get(thing.name, thing.name)
-    assert strip(other, ["x"]) == strip(labelled(), ["x"])
+    assert strip(other, INPUTS, ["output"]) == strip(labelled(), INPUTS, ["output"])
+
+
+def test_dynamic_dimensions_are_called_by_their_symbols() -> None:
+    model = labelled()
+    model.graph.output[0].type.tensor_type.shape.dim[0].dim_param = "2*s77 + other"
+    stripped = onnx.load_from_string(strip(model, {"x": ("nodes", 1, 4, 4)}, ["output"]))
+    dims = [value.type.tensor_type.shape.dim[0].dim_param for value in (*stripped.graph.input, *stripped.graph.output)]
+    assert dims == ["nodes", "2*nodes + other"]
 
 
 def test_an_inner_graph_is_refused() -> None:
@@ -92,4 +102,4 @@ def test_an_inner_graph_is_refused() -> None:
     branch = helper.make_graph([], "g", [], [helper.make_tensor_value_info("one", TensorProto.FLOAT, [])])
     model.graph.node.append(helper.make_node("If", ["c"], ["z"], then_branch=branch, else_branch=branch))
     with pytest.raises(StepError, match="an inner graph in If"):
-        strip(model, ["x"])
+        strip(model, INPUTS, ["output"])
