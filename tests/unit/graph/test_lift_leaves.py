@@ -50,7 +50,15 @@ def test_a_layer_comes_back_as_itself(net: nn.Module, shape: tuple[int, ...]) ->
     assert repr(model.module.get_submodule("layer")) == repr(net)
 
 
-@pytest.mark.parametrize("net", [nn.InstanceNorm1d(4, affine=True), nn.GroupNorm(2, 4, affine=False), nn.PReLU(4)])
+@pytest.mark.parametrize(
+    "net",
+    [
+        nn.InstanceNorm1d(4, affine=True),
+        nn.GroupNorm(2, 4, affine=False),
+        nn.PReLU(4),
+        nn.LayerNorm(5, elementwise_affine=False),
+    ],
+)
 def test_what_has_no_leaf_stays_a_call(net: nn.Module) -> None:
     assert not kinds(assert_same(net, torch.randn(3, 4, 5)))
 
