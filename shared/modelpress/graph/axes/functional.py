@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from modelpress.graph.axes.broadcast import align
 from modelpress.graph.axes.call import Call, Value
 from modelpress.graph.axes.expr import Atom, Dims, Expr, constants, freeze, mark_inexact, product
 from modelpress.graph.axes.movement import Rule
@@ -104,6 +105,17 @@ def embedding(call: Call) -> Value:
     return [*call.dims(0 if call.leaf is not None else "indices"), features]
 
 
+def weight_norm(call: Call) -> Value:
+    """A direction, divided by its length over all dimensions but one (all of them for -1), times a magnitude.
+
+    A direction of length zero gives no number, so along that one dimension zeroing is not removing.
+    """
+    direction, dim = call.dims("v"), call.argument("dim")
+    call.contract([d for i, d in enumerate(direction) if i != dim], call.source("v"))
+    _mark(direction[dim : dim + 1] if dim >= 0 else [], call)
+    return align([direction, call.dims("g")], call.shape, call.why)
+
+
 def prelu(call: Call) -> Value:
     """A slope a channel, or one for all."""
     x, (slopes,) = call.dims("self"), required(call)
@@ -147,4 +159,5 @@ FUNCTIONAL: Mapping[Any, Rule] = {
     aten.group_norm.default: group_norm,
     aten.embedding.default: embedding,
     aten.prelu.default: prelu,
+    aten._weight_norm.default: weight_norm,
 }

@@ -21,7 +21,7 @@ NOWHERE: Zeros = frozenset()
 
 @dataclass
 class ZeroFlow:
-    """Zeros of every value of a graph, by one pass from its start; of a tuple, those of all its parts.
+    """Zeros of every value of a graph, by one pass from its start; of a tuple, those that each of its parts has.
 
     ``operators`` and ``leaves`` say how zeros flow through a target and a type of leaf; what they lack is taken to be
     zero nowhere, which at worst marks an exact axis inexact.

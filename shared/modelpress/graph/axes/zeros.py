@@ -6,12 +6,13 @@ An entry gives the atoms at whose indices a node's value is zero, from those of 
 from __future__ import annotations
 
 import operator
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
 from torch import fx
 
+from modelpress.graph import operators
 from modelpress.graph.axes.call import argument
 from modelpress.graph.axes.einsum import EINSUM, terms_of
 from modelpress.graph.axes.expr import atoms
@@ -29,7 +30,16 @@ def passes(node: fx.Node, flow: ZeroFlow) -> Zeros:
 
 
 def item(node: fx.Node, flow: ZeroFlow) -> Zeros:
-    return flow.zeros[node.all_input_nodes[0]]
+    """Of values and their positions, positions are not zero."""
+    source = node.all_input_nodes[0]
+    return NOWHERE if source.target in WITH_POSITIONS and node.args[1] != 0 else flow.zeros[source]
+
+
+def at_zero(node: fx.Node, flow: ZeroFlow) -> Zeros:
+    """Elementwise of one tensor: whether it keeps zero is seen by trying."""
+    args, kwargs = fx.map_arg((node.args, node.kwargs), lambda _: torch.zeros(()))
+    made: torch.Tensor = node.target(*args, **kwargs)  # type: ignore[operator]
+    return NOWHERE if made.any() else passes(node, flow)
 
 
 def everywhere(node: fx.Node, flow: ZeroFlow) -> Zeros:
@@ -117,29 +127,20 @@ def running(node: fx.Node, flow: ZeroFlow) -> Zeros:
     return passes(node, flow) - frozenset(atoms(out[argument(node, "dim")]))
 
 
-def padded(node: fx.Node, flow: ZeroFlow) -> Zeros:
-    return passes(node, flow) if not argument(node, "value") else NOWHERE
-
-
-def within(low: str, high: str) -> Follow:
-    """Clamping keeps zero where its range holds it."""
+def written(name: str) -> Follow:
+    """A tensor into which another, or a number, is written: zero where both are."""
 
     def follow(node: fx.Node, flow: ZeroFlow) -> Zeros:
-        least, most = (argument(node, name) if name else None for name in (low, high))
-        holds_zero = (least is None or least <= 0) and (most is None or most >= 0)
-        return passes(node, flow) if holds_zero else NOWHERE
+        into, value = flow.zeros[node.all_input_nodes[0]], argument(node, name)
+        if isinstance(value, fx.Node):
+            return into & flow.zeros[value]
+        return into if value == 0 else NOWHERE
 
     return follow
 
 
-def power(node: fx.Node, flow: ZeroFlow) -> Zeros:
-    return passes(node, flow) if argument(node, "exponent") > 0 else NOWHERE
-
-
-def threshold(node: fx.Node, flow: ZeroFlow) -> Zeros:
-    """Values at most the threshold become another."""
-    keeps = argument(node, "threshold") < 0 or argument(node, "value") == 0
-    return passes(node, flow) if keeps else NOWHERE
+def padded(node: fx.Node, flow: ZeroFlow) -> Zeros:
+    return passes(node, flow) if not argument(node, "value") else NOWHERE
 
 
 def norm(order: str) -> Follow:
@@ -152,21 +153,27 @@ def norm(order: str) -> Follow:
     return follow
 
 
-_KEEP_ZERO = (
-    aten.abs.default, aten.asin.default, aten.atan.default, aten.ceil.default, aten.celu.default, aten.elu.default,
-    aten.erf.default, aten.expm1.default, aten.floor.default, aten.gelu.default, aten.hardshrink.default,
-    aten.hardswish.default, aten.leaky_relu.default, aten.log1p.default, aten.mish.default, aten.nan_to_num.default,
-    aten.neg.default, aten.prelu.default, aten.relu.default, aten.relu6.default, aten.round.default,
-    aten.selu.default, aten.sign.default, aten.silu.default, aten.sin.default, aten.softshrink.default,
-    aten.sqrt.default, aten.square.default, aten.tan.default, aten.tanh.default, aten.trunc.default,
-    aten.mul.Scalar, aten.div.Scalar, aten.div.Scalar_mode, aten.floor_divide.Scalar, aten.remainder.Scalar,
+def _of_one_tensor() -> Iterator[Any]:
+    """The elementwise operators of one tensor and numbers (but for those of integers only)."""
+    for name in (*operators.UNARY, *operators.BINARY):
+        target = operators.targets()[f"aten.{name}"]
+        tensors = [slot for slot in target._schema.arguments if "Tensor" in str(slot.type)]  # type: ignore[attr-defined]
+        if len(tensors) == 1 and not name.startswith("bitwise"):
+            yield target
+
+
+WITH_POSITIONS = (
+    aten.max.dim, aten.min.dim, aten.sort.default, aten.topk.default, aten.adaptive_max_pool1d.default,
+    aten.adaptive_max_pool2d.default, aten.adaptive_max_pool3d.default, aten.max_pool2d_with_indices.default,
+)  # fmt: skip
+_REDUCE = (
     aten.mean.default, aten.mean.dim, aten.sum.default, aten.sum.dim_IntList, aten.amax.default, aten.amin.default,
     aten.max.default, aten.min.default, aten.prod.default, aten.prod.dim_int, aten.std.correction, aten.std.dim,
     aten.var.correction, aten.var.dim, aten.var_mean.correction, aten.std_mean.correction, aten.any.default,
-    aten.any.dim, aten.count_nonzero.dim_IntList, aten.glu.default,
+    aten.any.dim, aten.count_nonzero.dim_IntList, aten.glu.default, aten.prelu.default,
     aten.adaptive_avg_pool1d.default, aten.adaptive_avg_pool2d.default, aten.adaptive_avg_pool3d.default,
     aten.avg_pool1d.default, aten.avg_pool2d.default, aten.avg_pool3d.default, aten.max_pool1d.default,
-    aten.max_pool2d.default, aten.max_pool3d.default, aten.adaptive_max_pool2d.default,
+    aten.max_pool2d.default, aten.max_pool3d.default, aten.max_unpool2d.default, *WITH_POSITIONS,
 )  # fmt: skip
 _MOVE = (
     aten.alias.default, aten.broadcast_to.default, aten.channel_shuffle.default, aten.chunk.default,
@@ -179,33 +186,37 @@ _MOVE = (
     aten.squeeze.dims, aten.swapaxes.default, aten.t.default, aten.tile.default, aten.to.dtype, aten.transpose.int,
     aten.tril.default, aten.triu.default, aten.type_as.default, aten.unbind.int, aten.unflatten.int,
     aten.unfold.default, aten.unsqueeze.default, aten.upsample_bilinear2d.default, aten.upsample_bilinear2d.vec,
-    aten.upsample_nearest2d.default, aten.upsample_nearest2d.vec, aten.view.default, aten.view_as.default,
+    aten.upsample_nearest2d.default, aten.upsample_nearest2d.vec, aten.upsample_bicubic2d.vec,
+    aten.upsample_linear1d.vec, aten.upsample_nearest1d.vec, aten.upsample_nearest3d.vec, aten.upsample_trilinear3d.vec,
+    aten.grid_sampler.default, aten.col2im.default, aten.diagonal.default, aten.gather.default, aten.index.Tensor,
+    aten.view.default, aten.view_as.default,
 )  # fmt: skip
 
 FOLLOW: Mapping[Any, Follow] = {
-    **dict.fromkeys((*_KEEP_ZERO, *_MOVE), passes),
+    **dict.fromkeys(_of_one_tensor(), at_zero),
+    **dict.fromkeys((*_REDUCE, *_MOVE), passes),
     **dict.fromkeys((aten.new_zeros.default, aten.zeros_like.default), everywhere),
-    **dict.fromkeys((aten.add.Tensor, aten.add.Scalar, aten.sub.Tensor, aten.sub.Scalar), terms("self", "other")),
-    **dict.fromkeys((aten.maximum.default, aten.minimum.default, aten.rsub.Scalar), terms("self", "other")),
+    **dict.fromkeys((aten.add.Tensor, aten.sub.Tensor, aten.maximum.default), terms("self", "other")),
+    **dict.fromkeys((aten.minimum.default, aten.logical_or.default, aten.bitwise_or.Tensor), terms("self", "other")),
     **dict.fromkeys((aten.where.self, aten.where.ScalarOther, aten.where.ScalarSelf), terms("self", "other")),
     **dict.fromkeys((aten.lerp.Scalar, aten.lerp.Tensor), terms("self", "end")),
-    **dict.fromkeys((aten.div.Tensor, aten.div.Tensor_mode, aten.floor_divide.default), numerator),
     **dict.fromkeys((aten.masked_fill.Scalar, aten.masked_fill.Tensor), terms("self", "value")),
-    **dict.fromkeys(EINSUM, einsum),
+    **dict.fromkeys((aten.mul.Tensor, aten.logical_and.default, aten.bitwise_and.Tensor), factors("self", "other")),
+    **dict.fromkeys((aten.div.Tensor, aten.div.Tensor_mode, aten.floor_divide.default), numerator),
     **dict.fromkeys((aten.cat.default, aten.concat.default, aten.stack.default), concatenation),
+    **dict.fromkeys((aten.hstack.default, aten.vstack.default), concatenation),
     **dict.fromkeys((aten.constant_pad_nd.default, aten.pad.default), padded),
+    **dict.fromkeys((aten.scatter.src, aten.scatter_add.default, aten.scatter_reduce.two), written("src")),
+    **dict.fromkeys((aten.slice_scatter.default, aten.select_scatter.default), written("src")),
+    **dict.fromkeys((aten.index_add.default, aten.index_copy.default), written("source")),
+    **dict.fromkeys(EINSUM, einsum),
     operator.getitem: item,
-    aten.mul.Tensor: factors("self", "other"),
+    aten.scatter.value: written("value"),
     aten.addcmul.default: added_product,
-    aten.clamp.default: within("min", "max"),
-    aten.clamp_min.default: within("min", ""),
-    aten.clamp_max.default: within("", "max"),
-    aten.hardtanh.default: within("min_val", "max_val"),
-    aten.pow.Tensor_Scalar: power,
-    aten.threshold.default: threshold,
     aten.cumsum.default: running,
     aten.linalg_vector_norm.default: norm("ord"),
     aten.norm.ScalarOpt_dim: norm("p"),
+    aten._weight_norm.default: factors("v", "g"),
     aten.embedding.default: scaled(-1),
     aten.batch_norm.default: scaled(1, "bias"),
     aten.group_norm.default: scaled(1, "bias"),

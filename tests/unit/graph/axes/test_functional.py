@@ -71,6 +71,14 @@ CASES: dict[str, Case] = {
     "weight norm": (
         lambda x, p: aten.linear.default(x, norm_to_one(p["w"])), 0, {"w": (12, 8)}, PLAIN,
     ),
+    "weight norm, one operator": (
+        lambda x, p: aten.linear.default(x, aten._weight_norm.default(p["w"], p["g"], 0)), 0,
+        {"w": (12, 8), "g": (12, 1)}, {"stem.out": (8, ""), "own.w.0": (12, "_weight_norm")},
+    ),
+    "weight norm over the inputs": (
+        lambda x, p: aten.linear.default(x, aten._weight_norm.default(p["w"], p["g"], 1)), 0,
+        {"w": (12, 8), "g": (1, 8)}, {"stem.out": (8, "_weight_norm"), "own.w.0": (12, "")},
+    ),
     "low rank": (
         lambda x, p: aten.linear.default(x, aten.mm.default(p["v"], p["w"])), 0, {"v": (12, 5), "w": (5, 8)},
         {"stem.out": (8, ""), "own.v.0": (12, ""), "own.v.1": (5, "")},
