@@ -22,7 +22,7 @@ from modelpress.graph import lift_recurrent, lift_regions, names, operators
 from modelpress.graph.align import Alignment
 from modelpress.graph.canonical import canonical
 from modelpress.graph.document import MAX_NODES
-from modelpress.graph.lift_creators import CREATORS, PLACES, create, dtype_arguments
+from modelpress.graph.lift_creators import CREATORS, PLACES, create, dtype_arguments, exceeds_half
 from modelpress.graph.lift_dtypes import CASTS, FOLLOWS, Comparison, Misaligned, dtype_of
 from modelpress.graph.lift_leaves import AFFINE, DROPOUTS, LEAVES, Leaf, attention, dropout
 from modelpress.graph.lift_memory import WRITERS, changes_in_place, pure
@@ -155,6 +155,8 @@ class Lifter:
             args, kwargs = self._without_dtype(node, args, kwargs)
         if changes_in_place(node):
             return pure(self.graph, node, args, kwargs)
+        if target is aten.masked_fill.Scalar and node.meta.get(FOLLOWS) and exceeds_half(args[2:]):
+            return self.graph.call_function(aten.where.ScalarSelf, (args[1], args[2], args[0]))
         return self.graph.call_function(target, args, kwargs)
 
     def _without_dtype(self, node: fx.Node, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any]:
@@ -179,9 +181,11 @@ class Lifter:
 
     def _creator(self, node: fx.Node) -> fx.Node:
         arguments = {k: fx.map_arg(v, self.values.of) for k, v in bound(node).items()}
-        if node.meta.get(FOLLOWS):
+        follows = node.meta.get(FOLLOWS)
+        if follows and not exceeds_half(arguments.values()):
             return create(self.graph, node.target, arguments, self.values.model_like(), None)
-        return create(self.graph, node.target, arguments, self.values.any_like(node), dtype_of(node))
+        made = create(self.graph, node.target, arguments, self.values.any_like(node), dtype_of(node))
+        return self._as_model(made) if follows else made
 
     # --- leaves
 

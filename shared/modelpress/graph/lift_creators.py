@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -85,3 +86,12 @@ def dtype_arguments(node: fx.Node) -> list[str]:
     if getattr(node.target, "_schema", None) is None:
         return []
     return [k for k, v in bound(node).items() if isinstance(v, torch.dtype) and v.is_floating_point]
+
+
+def exceeds_half(values: Iterable[Any]) -> bool:
+    """Whether a finite number among ``values`` is beyond float16, such as ``torch.finfo(torch.float32).min``.
+
+    Filling a tensor with it raises at a lower precision, where a cast makes it infinite.
+    """
+    largest = torch.finfo(torch.float16).max
+    return any(isinstance(v, float) and math.isfinite(v) and abs(v) > largest for v in values)
