@@ -38,8 +38,9 @@ class Candidate:
     float_layers: tuple[str, ...] = ()
     """Of an int8 candidate: layers that the runtime has no integer kernel for, and computes in floats."""
 
-    def at(self, batch: int) -> Latency:
-        return next(one for one in self.latencies if one.batch == batch)
+    def at(self, batch: int) -> Latency | None:
+        """None where the budget did not reach to measure it at that batch; `XRay.skipped` says so."""
+        return next((one for one in self.latencies if one.batch == batch), None)
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ from modelpress.graph.model import Model
 from modelpress.graph.packages.make import make_package
 from modelpress.graph.packages.session import Session, runtime_version
 from modelpress.job import Job
+from modelpress.measure.rounds import DISTURBED_PER_S, NOISY, Call, Rounds, Timing, ratio, take_turns
 from modelpress_hardware_profiler.methods.latency import Params
-from modelpress_hardware_profiler.rounds import DISTURBED_PER_S, NOISY, Call, Rounds, Timing, ratio, take_turns
 
 EAGER_SHARE = 0.25
 """Of the time at a batch size, for eager torch: it is told for orientation and no gate reads it."""

@@ -3,7 +3,7 @@ import gc
 import numpy as np
 import pytest
 
-from modelpress_hardware_profiler.rounds import MIN_ROUNDS, Timing, ratio, take_turns
+from modelpress.measure.rounds import MIN_ROUNDS, Timing, ratio, take_turns
 
 
 def timing(*rounds_ms: float) -> Timing:

@@ -1,0 +1,1 @@
+"""modelpress.measure."""
