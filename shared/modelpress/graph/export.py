@@ -60,7 +60,8 @@ def export(
 def _lift(net: nn.Module, inputs: Inputs) -> Model:
     """The lifted graph of ``net``, on weights of its own."""
     evaluated = trace(net.eval(), inputs)
-    twin = trace_twin(net, inputs) if names_dtypes(evaluated.module.graph) else None
+    graphs = [m.graph for m in evaluated.module.modules() if isinstance(m, fx.GraphModule)]  # its regions among them
+    twin = trace_twin(net, inputs) if any(map(names_dtypes, graphs)) else None
     notes = list(evaluated.notes)
     trained = None
     try:

@@ -123,3 +123,20 @@ class AsksForItsDtype(nn.Module):
 def test_what_cannot_be_compared_stays_and_is_noted() -> None:
     model = export(AsksForItsDtype(), torch.randn(3, 4))
     assert any("float dtypes stay as exported, since at another dtype the module makes other" in n for n in model.notes)
+
+
+class CastsInARegion(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", enabled=False):
+            y: Tensor = self.layer(x.to(self.layer.weight.dtype))
+        return y
+
+
+def test_casts_within_a_region_are_compared_too() -> None:
+    model = export(CastsInARegion(), torch.randn(3, 4))
+    assert not model.notes
+    assert [n.op for n in model.module.graph.nodes] == ["placeholder", "call_module", "output"]
