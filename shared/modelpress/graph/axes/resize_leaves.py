@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from torch import fx, nn
+from torch import Tensor, fx, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from modelpress.constraints.stack import shape_of
@@ -63,6 +63,11 @@ def recurrent(leaf: nn.RNNBase, x: Dims, resizer: Resizer) -> None:
     else:
         leaf.hidden_size = shape_of(leaf, "weight_hh_l0")[1]
     leaf.flatten_parameters()
+
+
+def _shape(leaf: nn.Module, name: str) -> Sequence[int]:
+    tensor: Tensor = getattr(leaf, name)
+    return tensor.shape
 
 
 def _check_projection(leaf: nn.RNNBase) -> None:

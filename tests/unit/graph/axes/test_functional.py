@@ -79,6 +79,25 @@ CASES: dict[str, Case] = {
         lambda x, p: aten.linear.default(x, aten._weight_norm.default(p["w"], p["g"], 1)), 0,
         {"w": (12, 8), "g": (1, 8)}, {"stem.out": (8, "_weight_norm"), "own.w.0": (12, "")},
     ),
+    "a bias of parts": (
+        lambda x, p: aten.linear.default(x, p["w"], aten.cat.default([p["b"], p["c"], p["d"]])),
+        0, {"w": (12, 8), "b": (4,), "c": (4,), "d": (4,)},
+        {"stem.out": (8, ""), "own.w.0.0": (4, ""), "own.w.0.1": (4, ""), "own.w.0.2": (4, "")},
+    ),
+    "stacked weights": (
+        lambda x, p: aten.linear.default(
+            x, aten.reshape.default(aten.stack.default([p["v"], p["w"]], 1), [12, 8])
+        ), 0, {"v": (6, 8), "w": (6, 8)}, {"stem.out": (8, ""), "own.v.0": (6, "")},
+    ),
+    "repeated rows": (
+        lambda x, p: aten.linear.default(x, aten.repeat.default(p["w"], [2, 1])), 0, {"w": (6, 8)},
+        {"stem.out": (8, ""), "own.w.0": (6, ""), "head.in.0": (2, "")},
+    ),
+    "one weight, there and back": (
+        lambda x, p: aten.linear.default(
+            aten.linear.default(aten.linear.default(x, p["w"]), aten.t.default(p["w"])), p["v"]
+        ), 0, {"w": (5, 8), "v": (12, 8)}, {"stem.out": (8, ""), "own.w.0": (5, ""), "own.v.0": (12, "")},
+    ),
     "low rank": (
         lambda x, p: aten.linear.default(x, aten.mm.default(p["v"], p["w"])), 0, {"v": (12, 5), "w": (5, 8)},
         {"stem.out": (8, ""), "own.v.0": (12, ""), "own.v.1": (5, "")},
