@@ -24,10 +24,11 @@ from modelpress.errors import InputError, NotFoundError
 from modelpress.pipeline.plan import Plan
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
     from modelpress.data.dataset import Dataset
     from modelpress.engine.driver import Engine
+    from modelpress.graph.inputs import Dynamic, ExampleInputs
     from modelpress.graph.model import Model
     from modelpress.report.evidence import Candidate
     from modelpress.report.facts import Facts
@@ -76,14 +77,18 @@ class Client:
     def push_model(
         self,
         net: nn.Module | str | Path,
-        example_inputs: Tensor | Sequence[Tensor] | None = None,
+        example_inputs: ExampleInputs | None = None,
         name: str | None = None,
+        *,
+        dynamic: Dynamic | None = None,
     ) -> ModelRef:
         """Export ``net`` in this process, check that the export does the same, and store it.
 
-        ``example_inputs`` are tensors ``[batch, ...]`` as ``net`` is called with. Training may go on in the service
-        exactly as here; what the export could not carry is told in the manifest's ``notes``. A path instead of a
-        module is a ``.pt2`` archive that ``torch.export.save`` wrote; it knows its inputs.
+        ``example_inputs`` are what ``net`` is called with: a tensor ``[batch, ...]``, a sequence by position, or a
+        mapping by keyword. ``dynamic`` names dimensions besides the batch whose size may change, as in
+        `modelpress.graph.export.export`. Training may go on in the service exactly as here; what the export could not
+        carry is told in the manifest's ``notes``. A path instead of a module is a ``.pt2`` archive that
+        ``torch.export.save`` wrote; it knows its inputs.
 
         Raises:
             ExportError: it does not export; names the operator and the line of yours.
@@ -93,7 +98,7 @@ class Client:
         from modelpress.graph.storage import put_model
 
         check_name(name)
-        digest = put_model(self.store, _model(net, example_inputs))
+        digest = put_model(self.store, _model(net, example_inputs, dynamic))
         return ModelRef(self.store, digest, self._named(name, digest))
 
     def push_data(self, source: str | Dataset, name: str | None = None, **options: Any) -> DataRef:
@@ -288,18 +293,18 @@ class Client:
         self.close()
 
 
-def _model(net: nn.Module | str | Path, example_inputs: Tensor | Sequence[Tensor] | None) -> Model:
+def _model(net: nn.Module | str | Path, example_inputs: ExampleInputs | None, dynamic: Dynamic | None) -> Model:
     if isinstance(net, str | Path):
         from modelpress.graph.pt2 import read_pt2
 
-        if example_inputs is not None:
-            raise InputError(f"'{net}' is an archive, which knows its inputs; leave example_inputs out")
+        if example_inputs is not None or dynamic is not None:
+            raise InputError(f"'{net}' is an archive, which knows its inputs; leave example_inputs and dynamic out")
         return read_pt2(net)
     from modelpress.graph.export import export
 
     if example_inputs is None:
         raise InputError("example_inputs is missing; give the tensors [batch, ...] that the module is called with")
-    return export(net, example_inputs)
+    return export(net, example_inputs, dynamic=dynamic)
 
 
 def check_name(name: str | None) -> None:

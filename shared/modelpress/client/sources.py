@@ -1,17 +1,21 @@
-"""Models in the user's own code, named as ``module:callable``."""
+"""Models in code, named as ``module:callable`` or ``timm:NAME``, and in ``.pt2`` archives."""
 
 from __future__ import annotations
 
 import importlib
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from modelpress.errors import InputError, NotFoundError, nearest
+from modelpress.client.samples import Dynamic, Sample, examples_of
+from modelpress.errors import InputError, MissingExtraError, NotFoundError, nearest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
+
+TIMM = "timm:"
 
 
 def is_archive(source: str) -> bool:
@@ -19,30 +23,55 @@ def is_archive(source: str) -> bool:
     return source.endswith(".pt2") or Path(source).is_file()
 
 
-def load_source(source: str, input_shape: Sequence[int] | None = None) -> tuple[nn.Module, tuple[Tensor, ...]]:
-    """Call ``module:callable`` (importable from the working directory, no arguments) for a module to compress.
+@dataclass(frozen=True)
+class Loaded:
+    """A module to compress and what it is exported with: see `modelpress.graph.export.export`."""
 
-    The callable returns a ``torch.nn.Module``, or a pair of one and its example inputs ``[batch, ...]``.
-    ``input_shape`` is the shape of one float32 sample without the batch; it goes before the callable's own examples.
+    net: nn.Module
+    example_inputs: Any
+    dynamic: Dynamic | None = None
+
+
+def load_source(source: str, samples: Sequence[Sample] = ()) -> Loaded:
+    """A module from ``module:callable`` (importable from the working directory) or, with its weights, ``timm:NAME``.
+
+    The callable takes no arguments and returns a ``torch.nn.Module``, or a pair of one and its example inputs: a tensor
+    ``[batch, ...]``, a sequence or a mapping. ``samples`` go before the callable's own examples.
 
     Raises:
         NotFoundError: there is no such module or callable.
         InputError: ``source`` is no such name, the callable fails or returns something else, or no example is known.
+        MissingExtraError: timm is not installed.
     """
     import torch
 
-    made = _call(source)
+    made = _timm(source.removeprefix(TIMM)) if source.startswith(TIMM) else _call(source)
     net, examples = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(net, torch.nn.Module):
         raise InputError(f"{source} returned a {type(net).__name__}, not a torch.nn.Module or (module, example_inputs)")
-    if input_shape is not None:
-        return net, (torch.randn(2, *input_shape, generator=torch.Generator().manual_seed(0)),)
+    if samples:
+        return Loaded(net, *examples_of(samples))
     if examples is None:
         raise InputError(
             f"{source} returned no example inputs: say the shape of one sample with --input 1,28,28, "
             "or return (module, example_inputs)"
         )
-    return net, (examples,) if isinstance(examples, torch.Tensor) else tuple(examples)
+    return Loaded(net, examples)
+
+
+def _timm(name: str) -> tuple[nn.Module, Tensor]:
+    """A model of timm with its trained weights, and images of the size that it was trained on."""
+    try:
+        import timm
+    except ImportError as e:
+        raise MissingExtraError("timm:NAME needs timm, which is not installed: pip install timm") from e
+    if not timm.is_model(name):
+        raise NotFoundError(f"timm has no model '{name}': {nearest(name, timm.list_models())}")
+    try:
+        net = timm.create_model(name, pretrained=True)
+    except Exception as e:  # no network, no weights of that name: whatever the hub's client raises
+        raise InputError(f"timm cannot load '{name}' with its weights: {type(e).__name__}: {e}") from e
+    return net, Sample("", tuple(net.pretrained_cfg["input_size"])).example()
 
 
 def _call(source: str) -> Any:
@@ -56,7 +85,7 @@ def _call(source: str) -> Any:
 def _find(source: str) -> Callable[[], Any]:
     module_name, colon, name = source.partition(":")
     if not colon or not module_name or not name:
-        raise InputError(f"'{source}' names no model: expected module:callable, as in my_models:build")
+        raise InputError(f"'{source}' names no model: expected module:callable, as in my_models:build, or timm:NAME")
     module = _import(module_name)
     function = getattr(module, name, None)
     if function is None:
@@ -80,15 +109,3 @@ def _import(name: str) -> Any:
         raise InputError(f"module '{name}' cannot be imported: it needs '{e.name}', which is not installed") from e
     except Exception as e:  # the user's own code
         raise InputError(f"module '{name}' cannot be imported: {type(e).__name__}: {e}") from e
-
-
-def parse_shape(text: str) -> tuple[int, ...]:
-    """``"1,28,28"`` as a shape.
-
-    Raises:
-        InputError: it is none.
-    """
-    parts = text.replace("x", ",").split(",")
-    if not all(part.strip().isdecimal() and int(part) > 0 for part in parts):
-        raise InputError(f"--input {text}: expected the shape of one sample without the batch, as in 1,28,28")
-    return tuple(int(part) for part in parts)

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from modelpress.client.sources import load_source, parse_shape
+from modelpress.client.samples import parse_sample
+from modelpress.client.sources import load_source
 from modelpress.errors import InputError, NotFoundError
 
 CODE = """
@@ -34,14 +35,14 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 def test_a_module_and_the_shape_of_a_sample(module: str) -> None:
-    net, (example,) = load_source(f"{module}:net", (4,))
-    assert isinstance(net, torch.nn.Linear)
-    assert example.shape == (2, 4)
+    loaded = load_source(f"{module}:net", [parse_sample("4")])
+    assert isinstance(loaded.net, torch.nn.Linear)
+    assert loaded.example_inputs[0].shape == (2, 4)
 
 
 def test_examples_of_the_callable(module: str) -> None:
-    assert load_source(f"{module}:pair")[1][0].shape == (3, 4)
-    assert len(load_source(f"{module}:several")[1]) == 2
+    assert load_source(f"{module}:pair").example_inputs.shape == (3, 4)
+    assert len(load_source(f"{module}:several").example_inputs) == 2
 
 
 @pytest.mark.parametrize(
@@ -65,11 +66,18 @@ def test_a_module_that_needs_what_is_not_there(module: str, tmp_path: Path) -> N
         load_source(f"{module}_needy:net")
 
 
-@pytest.mark.parametrize("text", ["", "1,,2", "a", "1,0", "-1", "1.5"])
-def test_what_is_no_shape(text: str) -> None:
-    with pytest.raises(InputError, match="1,28,28"):
-        parse_shape(text)
+def test_a_model_of_timm_comes_with_weights_and_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    timm = pytest.importorskip("timm")
+    asked = []
 
+    def create(name: str, pretrained: bool) -> torch.nn.Module:
+        asked.append((name, pretrained))
+        net = torch.nn.Conv2d(3, 1, 1)
+        net.pretrained_cfg = {"input_size": (3, 8, 8)}  # type: ignore[assignment]
+        return net
 
-def test_shapes() -> None:
-    assert parse_shape("1,28,28") == parse_shape("1x28x28") == (1, 28, 28)
+    monkeypatch.setattr(timm, "create_model", create)
+    assert load_source("timm:resnet18").example_inputs.shape == (2, 3, 8, 8)
+    assert asked == [("resnet18", True)]
+    with pytest.raises(NotFoundError, match="did you mean 'resnet18'"):
+        load_source("timm:resnet-18")

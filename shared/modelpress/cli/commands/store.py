@@ -40,28 +40,36 @@ def push_model(
         str,
         typer.Argument(
             metavar="SOURCE",
-            help="MODULE:CALLABLE, called without arguments, returns the module; or a .pt2 file of torch.export.save.",
+            help="MODULE:CALLABLE, called without arguments, returns the module; timm:NAME; or a .pt2 file of "
+            "torch.export.save.",
         ),
     ],
     name: Annotated[str, typer.Option("--name", help="Tag to find it by, such as fashion/resnet.")],
-    input_shape: Annotated[
-        str | None,
-        typer.Option("--input", metavar="SHAPE", help="One sample's shape without the batch, such as 1,28,28."),
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            metavar="[NAME=]SHAPE[:DTYPE]",
+            help="One sample's shape without the batch, such as 1,28,28; again for each input, such as "
+            "tokens=length:int64, where a word is a dimension whose size may change.",
+        ),
     ] = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Export a model from your own code or read an exported one, check it, and store it."""
-    from modelpress.client.sources import is_archive, load_source, parse_shape
+    from modelpress.client.samples import parse_sample
+    from modelpress.client.sources import is_archive, load_source
 
-    shape = parse_shape(input_shape) if input_shape else None
-    if is_archive(source) and shape:
+    samples = [parse_sample(text) for text in inputs or ()]
+    if is_archive(source) and samples:
         raise InputError(f"{source} is an archive, which knows its inputs; leave --input out")
     with options.client(home) as client:
         if is_archive(source):
             pushed = client.push_model(source, name=name)
         else:
-            pushed = client.push_model(*load_source(source, shape), name=name)
+            loaded = load_source(source, samples)
+            pushed = client.push_model(loaded.net, loaded.example_inputs, name=name, dynamic=loaded.dynamic)
         _tell_pushed(pushed, as_json)
 
 

@@ -17,9 +17,11 @@ from modelpress.constraints.dequantize import Dequantize
 from modelpress.constraints.fake_quantize import FakeQuantize
 from modelpress.constraints.stack import constrained_tensors, constraints_of
 from modelpress.errors import InputError
+from modelpress.graph.behaviour import Attention
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.forms import finalize
 from modelpress.graph.model import BATCH, Model
+from modelpress.graph.packages.attention import ExplicitAttention
 from modelpress.graph.shapes import value_shapes
 
 aten = torch.ops.aten
@@ -43,6 +45,8 @@ def lower(model: Model) -> fx.GraphModule:
     for path, leaf in list(lowered.named_modules()):
         if isinstance(leaf, FakeQuantize):
             lowered.set_submodule(path, QuantizeDequantize.of(leaf, path))
+        elif isinstance(leaf, Attention):
+            lowered.set_submodule(path, ExplicitAttention(leaf))
     _lower_integers(lowered)
     lowered.recompile()
     return lowered
