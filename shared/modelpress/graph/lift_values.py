@@ -26,6 +26,9 @@ class Values:
         self.fresh: dict[fx.Node, tuple[int, Any]] = {}
         self.versions: dict[fx.Node, int] = {}
         self.latest: fx.Node | None = None
+        self.model_inputs, self.model_tensors = (
+            [n for n in source.nodes if n.op == op and n.meta.get(FOLLOWS)] for op in ("placeholder", "get_attr")
+        )
 
     def lift(self, node: fx.Node) -> None:
         """Make a node's value, unless it can wait for its first reader."""
@@ -90,11 +93,9 @@ class Values:
 
     def model_like(self) -> fx.Node:
         """A tensor whose dtype is the model's: an input, else the latest activation, else one of the model's own."""
-        inputs = [n for n in self.source.nodes if n.op == "placeholder" and n.meta.get(FOLLOWS)]
-        own = [n for n in self.source.nodes if n.op == "get_attr" and n.meta.get(FOLLOWS)]
-        if not inputs and self.latest is not None:
+        if not self.model_inputs and self.latest is not None:
             return self.latest
-        like: fx.Node = self.of((inputs or own)[0])
+        like: fx.Node = self.of((self.model_inputs or self.model_tensors)[0])
         return like
 
     def any_like(self, node: fx.Node) -> fx.Node:
