@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping
 
 import safetensors.torch
+import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
 
@@ -14,6 +17,37 @@ from modelpress.graph.document import TensorRecord
 
 MAX_HEADER_BYTES = 8 * 2**20
 """20,000 tensors with paths of 300 letters."""
+
+
+DTYPE_WORDS: Mapping[torch.dtype, str] = {
+    torch.bool: "BOOL", torch.uint8: "U8", torch.int8: "I8", torch.int16: "I16", torch.float16: "F16",
+    torch.bfloat16: "BF16", torch.int32: "I32", torch.float32: "F32", torch.float64: "F64", torch.int64: "I64",
+}  # fmt: skip
+"""In the order in which the library lays tensors out: the last come first, so that all are aligned."""
+
+
+def write(tensors: Mapping[str, Tensor]) -> bytes:
+    """The bytes that ``safetensors.torch.save`` gives for contiguous CPU tensors.
+
+    The library copies all weights twice on the way to bytes (0.8: 760 MB more for 400 MB); this copies them once.
+    """
+    order = list(DTYPE_WORDS)
+    names = sorted(tensors, key=lambda name: (-order.index(tensors[name].dtype), name))
+    header, end = {}, 0
+    for name in names:
+        start, end = end, end + tensors[name].nbytes
+        header[name] = {
+            "dtype": DTYPE_WORDS[tensors[name].dtype],
+            "shape": list(tensors[name].shape),
+            "data_offsets": [start, end],
+        }
+    words = json.dumps(header, separators=(",", ":")).encode()
+    words += b" " * (-len(words) % 8)
+    file = io.BytesIO()
+    file.write(len(words).to_bytes(8, "little") + words)
+    for name in names:
+        file.write(tensors[name].reshape(-1).view(torch.uint8).numpy().data)
+    return file.getvalue()
 
 
 def read(data: bytes, records: Mapping[str, TensorRecord]) -> dict[str, Tensor]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import safetensors.torch
 from torch import Tensor, fx, nn
 
 from modelpress.errors import ModelFormatError
-from modelpress.graph import constrained, leaves, operators
+from modelpress.graph import constrained, leaves, operators, tensor_file
 from modelpress.graph.arguments import encode, encode_output
 from modelpress.graph.document import (
     FORMAT,
@@ -62,7 +61,7 @@ def save(model: Model) -> Serialised:
         facts=model.facts,
         notes=model.notes,
     )
-    return Serialised(render(document), safetensors.torch.save(stored))
+    return Serialised(render(document), tensor_file.write(stored))
 
 
 def _leaf_record(leaf: nn.Module) -> LeafRecord:

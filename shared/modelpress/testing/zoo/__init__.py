@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from modelpress.testing.zoo import nets
 from modelpress.testing.zoo.packaged import BERT, GPT2, T5, timm_net, torchvision_net, transformers_net, vgg16_bn
 
-SIZES: Mapping[str, int] = {"batch": 2, "length": 12, "nodes": 10, "edges": 24}
+SIZES: Mapping[str, int] = {"batch": 2, "length": 12, "target_length": 9, "nodes": 10, "edges": 24}
 """What a symbol in an input's shape is in an example."""
 
 
@@ -62,7 +62,7 @@ class Entry:
         }
 
     def lively(self, seed: int = 0) -> nn.Module:
-        """Built with ``seed``, its batch-norm statistics and affine parameters random: fresh ones hide mistakes."""
+        """Built with ``seed``; batch-norm statistics and affine parameters, and weights of zero, are made random."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             net = self.build()
@@ -72,6 +72,9 @@ class Entry:
                     nn.init.normal_(module.bias, std=0.1)
                     nn.init.normal_(module.running_mean, std=0.1)  # type: ignore[arg-type]
                     nn.init.uniform_(module.running_var, 0.5, 1.5)  # type: ignore[arg-type]
+            for parameter in net.parameters():
+                if parameter.ndim > 1 and not parameter.any():
+                    nn.init.normal_(parameter, std=0.1)  # heads that start at zero say nothing
         return net.eval()
 
 
@@ -80,9 +83,13 @@ def _images(build: Callable[[], nn.Module], side: int, channels: int = 3, name: 
 
 
 def _tokens(build: Callable[[], nn.Module], *names: str, vocabulary: int = 100) -> Entry:
-    """Token ids, and masks of the same shape (every name that ends in ``mask``)."""
-    mask, tokens = Input(("batch", "length"), 2, starts_with=1), Input(("batch", "length"), vocabulary)
-    return Entry(build, {name: mask if name.endswith("mask") else tokens for name in names})
+    """Token ids, and masks of the same shape (every name that ends in ``mask``); a decoder has a length of its own."""
+
+    def described(name: str) -> Input:
+        shape = ("batch", "target_length" if name.startswith("decoder") else "length")
+        return Input(shape, 2, starts_with=1) if name.endswith("mask") else Input(shape, vocabulary)
+
+    return Entry(build, {name: described(name) for name in names})
 
 
 def _lstm() -> nn.Module:
@@ -101,7 +108,7 @@ ZOO: Mapping[str, Entry] = {
     "resnext-50": _images(torchvision_net("resnext50_32x4d"), 64),
     "vgg-16-bn": _images(vgg16_bn, 32),
     "googlenet": _images(torchvision_net("googlenet", init_weights=True), 64),
-    "inception-v3": _images(torchvision_net("inception_v3", init_weights=True), 96),
+    "inception-v3": _images(torchvision_net("inception_v3", init_weights=True), 299),
     "mobilenet-v1": _images(nets.MobileNetV1, 64),
     "mobilenet-v2": _images(torchvision_net("mobilenet_v2"), 64),
     "mobilenet-v3": _images(torchvision_net("mobilenet_v3_small"), 64),
