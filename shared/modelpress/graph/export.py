@@ -6,13 +6,10 @@ training. What the graph does not carry is named in `Model.notes`; an output tha
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import torch
 from torch import Tensor, fx, nn
 
 from modelpress.errors import ExportError
+from modelpress.graph.as_it_was import as_it_was
 from modelpress.graph.inputs import Dynamic, ExampleInputs, Inputs, read_inputs
 from modelpress.graph.lift import Lifter
 from modelpress.graph.model import Model
@@ -49,12 +46,12 @@ def export(
         net = net.module
     inputs = read_inputs(net, example_inputs, dynamic)
     _check_devices(net, inputs)
-    with _as_it_was(net):
+    with as_it_was(net) as changes:
         model = _lift(net, inputs)
         notes = [*model.notes, *_hooks(net)]
         if check:
             notes += compare(net, model.module, inputs)
-    return model.with_(notes=tuple(dict.fromkeys(notes)))
+    return model.with_(notes=tuple(dict.fromkeys([*notes, *changes])))
 
 
 def _lift(net: nn.Module, inputs: Inputs) -> Model:
@@ -113,17 +110,3 @@ def _hooks(net: nn.Module) -> list[str]:
         if module._backward_hooks or module._backward_pre_hooks:
             notes.append(f"backward hooks of '{path}' are not carried")
     return notes
-
-
-@contextmanager
-def _as_it_was(net: nn.Module) -> Iterator[None]:
-    """Training modes are put back; attention takes its ordinary path, since the fused one is no operator of ours."""
-    modes = {module: module.training for module in net.modules()}
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        yield
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-        for module, mode in modes.items():
-            module.training = mode

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,12 +15,11 @@ from torch.export import ExportedProgram
 from torch.utils import _pytree as pytree
 
 from modelpress.errors import ExportError
+from modelpress.graph.fixed_sizes import explain
 from modelpress.graph.inputs import Inputs
 from modelpress.graph.outputs import plain
 
-SPECIALISED = re.compile(
-    r"L\['(?P<parameter>\w+)'\](?P<way>\S*?)\.size\(\)\[(?P<dim>\d+)\].*?constant \((?P<size>\d+)\)"
-)
+HINT = "leave these dimensions out of dynamic={...}, or compute with x.shape there instead of a number"
 
 
 @dataclass(frozen=True)
@@ -50,11 +48,17 @@ def trace(net: nn.Module, inputs: Inputs) -> Traced:
 
 def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
     args, kwargs = inputs.arguments()
-    try:
+
+    def run() -> ExportedProgram:
         with _quiet():
             return torch.export.export(net, args, kwargs, dynamic_shapes=inputs.shapes(args, kwargs))
+
+    try:
+        return run()
     except Exception as e:  # torch.export raises many unrelated types; all mean that this module does not export
-        raise ExportError(_told(net, inputs, e)) from e
+        fixed = explain(e, inputs, run)
+        told = f"its code fixes {fixed}; {HINT}" if fixed else _first_lines(e)
+        raise ExportError(f"{type(net).__name__} does not export: {told}") from e
 
 
 @contextmanager
@@ -69,23 +73,6 @@ def _quiet() -> Iterator[None]:
             yield
         finally:
             logger.setLevel(level)
-
-
-def _told(net: nn.Module, inputs: Inputs, error: Exception) -> str:
-    fixed = [_fixed(inputs, m) for m in SPECIALISED.finditer(str(error))]
-    if not fixed:
-        return f"{type(net).__name__} does not export: {_first_lines(error)}"
-    return (
-        f"{type(net).__name__} does not export: its code fixes {'; '.join(fixed)}. Leave these dimensions out of "
-        "dynamic={...}, or compute with x.shape there instead of a number (TORCH_LOGS=dynamic says on which line)"
-    )
-
-
-def _fixed(inputs: Inputs, match: re.Match[str]) -> str:
-    dim, size = int(match["dim"]), match["size"]
-    name = "_".join([match["parameter"], *re.findall(r"\w+", match["way"])])
-    symbol = inputs.dynamic.get(name, {}).get(dim, "?")
-    return f"dimension {dim} ('{symbol}') of '{name}' at {size}"
 
 
 def _first_lines(error: Exception) -> str:

@@ -149,7 +149,12 @@ class PinsLength(nn.Module):
         (nn.Identity(), x(2, 3), {"input": {2: "batch"}}, r"shape \(2, 3\)"),
         (nn.Identity(), x(2, 3), {"input": {0: "Batch"}}, "no symbol"),
         (nn.Bilinear(3, 3, 1), [x(2, 3), x(4, 3)], {"input1": {0: "n"}, "input2": {0: "n"}}, "'n' is 2 in 'input1'"),
-        (FixedHeads(), x(3, 4), None, r"fixes dimension 0 \('batch'\) of 'x' at 3"),
+        (
+            FixedHeads(),
+            x(3, 4),
+            None,
+            r"fixes dimension 0 \('batch'\) of 'x' at 3 \(line \d+ of forward: return x.resh",
+        ),
         (PinsLength(), x(2, 12, 4), {"tokens": {1: "length"}}, r"\('length'\) of 'tokens' at 12"),
     ],
 )
