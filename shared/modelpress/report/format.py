@@ -40,9 +40,11 @@ def size(n_bytes: float | None) -> str:
 
 
 def count(n: float | None) -> str:
-    """``174,000`` as such below a million, ``25.6 M`` above."""
+    """``174,000`` as such below a million, ``25.6 M`` and ``4.09 G`` above."""
     if n is None:
         return MISSING
+    if n >= 1e9:
+        return f"{significant(n / 1e9)} G"
     return f"{significant(n / 1e6)} M" if n >= 1e6 else f"{n:,.0f}"
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator, Mapping
-from importlib.resources import files
 from typing import Any
 
 from modelpress import __version__
@@ -12,26 +11,17 @@ from modelpress.engine.state import RunState, StepState
 from modelpress.pipeline.plan import PlannedStep
 from modelpress.report import dag, sections
 from modelpress.report import format as fmt
+from modelpress.report.document import document, facts_table, section
 from modelpress.report.evidence import verdict
 from modelpress.report.facts import Facts
-from modelpress.report.markup import Markup, el, join, table
+from modelpress.report.markup import Markup, el, join
 from modelpress.report.repeat import commands, pipeline_yaml
 
 
 def render(facts: Facts) -> str:
     """The whole page."""
     run = facts.run
-    style = Markup((files("modelpress.report") / "report.css").read_text(encoding="utf-8"))
-    head = el(
-        "head",
-        el("meta", charset="utf-8"),
-        el("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        el("meta", name="color-scheme", content="light dark"),
-        el("title", f"{run.plan.name} · modelpress"),
-        el("style", style),
-    )
-    body = el("body", el("main", _header(run), sections.tiles(facts), *_body(facts), _footer()))
-    return "<!doctype html>\n" + el("html", head, body, lang="en") + "\n"
+    return document(run.plan.name, _header(run), sections.tiles(facts), *_body(facts), _footer())
 
 
 def _header(run: RunState) -> Markup:
@@ -57,7 +47,7 @@ def _body(facts: Facts) -> list[Markup]:
         ("Steps", "", el("div", *(_step(facts, step) for step in facts.run.plan.steps), class_="card")),
         ("Repeat it", "", _repeat(facts)),
     ]
-    return [_section(title, note, content) for title, note, content in parts if content is not None]
+    return [section(title, note, content) for title, note, content in parts if content is not None]
 
 
 _SIDE_BY_SIDE = (
@@ -65,10 +55,6 @@ _SIDE_BY_SIDE = (
     "Changes are against the original."
 )
 _LAYERS = "Weights as stored in the model; biases and scales are not counted in the bytes."
-
-
-def _section(title: str, note: str, content: Markup) -> Markup:
-    return el("section", el("h2", title), el("p", note, class_="note") if note else None, content)
 
 
 def _data_note(facts: Facts) -> str:
@@ -123,12 +109,12 @@ def _metrics(facts: Facts, step: PlannedStep, state: StepState) -> Markup | None
         about = facts.meaning(step.uses, name)
         return join(value, pill, el("span", about, class_="delta") if about else None, separator=" ")
 
-    return _facts_table("Metrics", [[el("th", name), cell(name)] for name in state.metrics])
+    return facts_table("Metrics", [[el("th", name), cell(name)] for name in state.metrics])
 
 
 def _parameters(step: PlannedStep) -> Markup | None:
     rows: list[list[object]] = [[el("th", name), el("code", repr(value))] for name, value in step.params.items()]
-    return _facts_table("Parameters", rows)
+    return facts_table("Parameters", rows)
 
 
 def _provenance(facts: Facts, step: PlannedStep, state: StepState) -> Markup | None:
@@ -140,7 +126,7 @@ def _provenance(facts: Facts, step: PlannedStep, state: StepState) -> Markup | N
     rows += [[el("th", "method version"), step.version], [el("th", "attempt"), state.attempt]]
     rows += [[el("th", "key"), el("code", state.key)]] if state.key else []
     rows += [[el("th", "started"), fmt.moment(state.started_s)], [el("th", "ended"), fmt.moment(state.ended_s)]]
-    return _facts_table("Inputs and outputs", rows)
+    return facts_table("Inputs and outputs", rows)
 
 
 def _digest(run: RunState, source: str) -> str:
@@ -148,10 +134,6 @@ def _digest(run: RunState, source: str) -> str:
     if node == "inputs":
         return run.inputs.get(output, "")
     return run.steps[node].outputs.get(output, "") if node in run.steps else ""
-
-
-def _facts_table(title: str, rows: list[list[object]]) -> Markup | None:
-    return el("div", el("p", el("strong", title)), table([title, ""], rows, "facts")) if rows else None
 
 
 def _repeat(facts: Facts) -> Markup:
@@ -168,7 +150,7 @@ def _repeat(facts: Facts) -> Markup:
         "div",
         el("pre", commands(run, _version(run))),
         el("details", el("summary", el("h3", name), el("span", _download(name, yaml_text))), el("pre", yaml_text)),
-        el("div", _facts_table("Artifacts", digests), _facts_table("Made with", surroundings), class_="two"),
+        el("div", facts_table("Artifacts", digests), facts_table("Made with", surroundings), class_="two"),
         _missing(facts),
         class_="card",
     )

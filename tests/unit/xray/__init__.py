@@ -1,1 +1,1 @@
-"""Tests of modelpress.report."""
+"""Tests of modelpress.xray."""
