@@ -13,7 +13,7 @@ from modelpress.graph.axes.call import Call, Value, argument, set_argument
 from modelpress.graph.axes.expr import Atom, Dims, Expr, atoms, constant, constants, freeze, total
 from modelpress.graph.axes.movement import Rule
 from modelpress.graph.axes.resize import OperatorResize, Resizer
-from modelpress.graph.axes.unify import unify, unify_all
+from modelpress.graph.axes.unify import split, unify, unify_all
 
 aten = torch.ops.aten
 Range = tuple[int, int, int]
@@ -94,10 +94,21 @@ def _part(call: Call, dim: Expr, start: Any, size: int) -> Expr:
     """``size`` elements of ``dim`` from ``start``: a segment, or a frozen dimension where none can be told."""
     if size == dim.size:
         return dim
-    if _step(call.node) != 1:
-        freeze(dim, call.why)
+    step = _step(call.node)
+    if step != 1:
+        return _every(call, dim, step, size)
     _, part, _ = _parts(call, dim, around(dim.size, 0 if isinstance(start, fx.Node) else start, size))
     return part
+
+
+def _every(call: Call, dim: Expr, step: Any, size: int) -> Expr:
+    """``x[::2]``: one of the minor factor's indices, for every index of the major one."""
+    pieces = split(dim, size, call.why) if isinstance(step, int) and size * step == dim.size else None
+    if pieces is None:
+        freeze(dim, call.why)
+        return constant(size, call.why)
+    freeze(pieces[1], call.why)
+    return pieces[0]
 
 
 def _parts(call: Call, dim: Expr, sizes: Sequence[int]) -> Dims:
@@ -141,18 +152,13 @@ def divided(node: fx.Node, resizer: Resizer) -> None:
 
 
 def sliced(node: fx.Node, resizer: Resizer) -> None:
-    """The range moves by what goes before and inside it."""
     at, whole = _whole(node, resizer)
-    part = resizer.dims(node)[at]
-    if whole.size != part.size and resizer.changed([whole]):
-        _move_range(node, whole, part, resizer)
+    _move_range(node, whole, resizer.dims(node)[at], resizer)
 
 
 def slice_written(node: fx.Node, resizer: Resizer) -> None:
     at, whole = _whole(node, resizer)
-    part = resizer.dims(node.all_input_nodes[1])[at]
-    if whole.size != part.size and resizer.changed([whole]):
-        _move_range(node, whole, part, resizer)
+    _move_range(node, whole, resizer.dims(node.all_input_nodes[1])[at], resizer)
 
 
 def narrowed(node: fx.Node, resizer: Resizer) -> None:
@@ -177,6 +183,9 @@ def _whole(node: fx.Node, resizer: Resizer) -> tuple[int, Expr]:
 
 
 def _move_range(node: fx.Node, whole: Expr, part: Expr, resizer: Resizer) -> None:
+    """By what goes before and inside it; a range of all, or of every second index, goes to the end wherever that is."""
+    if whole.size == part.size or _step(node) != 1 or not resizer.changed([whole]):
+        return
     start = _new_start(node, "start", whole, part.size, resizer)
     set_argument(node, "start", start)
     set_argument(node, "end", start + resizer.size(part))

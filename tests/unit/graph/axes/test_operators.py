@@ -178,6 +178,14 @@ THREE_FOUR: dict[str, int] = {"before.out.0": 3, "before.out.1": 4}
 STEM: dict[str, int] = {"before.out.0": 3}
 SIX: dict[str, int] = {**STEM, "conv.out": 6}
 WHOLE: dict[str, int] = {"before.out": 12}
+
+
+def rotated(g: Graph, x: fx.Node) -> fx.Node:
+    """Rotary embeddings' way with pairs: (a, b) becomes (-b, a)."""
+    even, odd = (g.call(aten.slice.Tensor, x, 1, start, 2**63 - 1, 2) for start in (0, 1))
+    return g.call(aten.flatten.using_ints, g.call(aten.stack.default, [g.call(aten.neg.default, odd), even], 2), 1)
+
+
 AS_3_4 = call(aten.view.default, [-1, 3, 4])
 
 MOVES: Mapping[str, tuple[Move, dict[str, int]]] = {
@@ -222,6 +230,10 @@ MOVES: Mapping[str, tuple[Move, dict[str, int]]] = {
         written(aten.slice_scatter.default, call(aten.slice.Tensor, 1, 4, 9), 1, 4, 9),
         {"before.out.0": 4, "before.out.1": 5, "before.out.2": 3},
     ),
+    "slice_scatter of every third": (
+        written(aten.slice_scatter.default, call(aten.slice.Tensor, 1, 1, 12, 3), 1, 1, 12, 3), {"before.out.0": 4},
+    ),
+    "slices of pairs": (rotated, {"before.out.0": 6}),
     "select_scatter": (
         chain(call(aten.unflatten.int, 1, [6, 2]),
               written(aten.select_scatter.default, call(aten.select.int, 1, 4), 1, -2)),
