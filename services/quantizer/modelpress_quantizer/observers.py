@@ -20,6 +20,8 @@ ObserverName = Literal["min-max", "percentile", "mse"]
 BINS = 2048
 SHRINKS = 40
 """Candidates for each end of the range in `mse_range`."""
+INFINITE = 1e30
+"""Masks fill in the least float of some type; no activation is as large."""
 
 
 @dataclass
@@ -63,6 +65,24 @@ def observe(
         watcher = _Watcher(graph_module, set(points), visit)
         for batch in batches:
             watcher.run(batch)
+    return found
+
+
+def finite_extremes(
+    graph_module: fx.GraphModule, points: Sequence[fx.Node], inputs: Sequence[Tensor]
+) -> dict[fx.Node, tuple[float, float]]:
+    """Least and largest value of each of ``points`` that is a float tensor, in one run on the model's ``inputs``.
+
+    Left out are values that stand for infinity, as masks of attention have them: a grid over them is none.
+    """
+    found: dict[fx.Node, tuple[float, float]] = {}
+
+    def visit(node: fx.Node, value: Tensor) -> None:
+        low, high = (float(x) for x in torch.aminmax(value))
+        if max(abs(low), abs(high)) < INFINITE:
+            found[node] = low, high
+
+    _Watcher(graph_module, set(points), visit).run(*inputs)
     return found
 
 

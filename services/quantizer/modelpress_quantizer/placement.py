@@ -3,10 +3,15 @@
 A kernel such as QLinearConv needs its inputs and its output on grids. Operators that only move values pass their
 input's grid on; an activation joins the operator before it. What is in none of the tables runs in floats, between
 the grids of its neighbours. To support an operator, add it to its table.
+
+Going to integers and back costs more than an addition does. So what is neither convolution nor linear layer runs in
+integers only where its result is read in integers: a residual sum before a convolution does, one before a layer norm
+does not.
 """
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from itertools import count
 
@@ -40,26 +45,40 @@ LAYOUT = frozenset(
 )  # fmt: skip
 """Operators whose outputs are some of their inputs' values: the grid stays."""
 
+PARTS = frozenset(
+    {
+        aten.chunk.default, aten.select.int, aten.slice.Tensor, aten.split.Tensor, aten.split_with_sizes.default,
+        aten.unbind.int, operator.getitem,
+    }
+)  # fmt: skip
+"""Operators that take parts of a tensor, each with a grid of its own."""
+
 LAYOUT_LEAVES = (nn.Dropout, nn.Identity)
 
 
 def quantization_points(graph_module: fx.GraphModule) -> list[fx.Node]:
     """Nodes whose values need a grid, in graph order."""
     points: set[fx.Node] = set()
-    for node in graph_module.graph.nodes:
-        if is_integer(graph_module, node):
-            points.update(root(graph_module, source) for source in node.all_input_nodes)
-            result = _with_activation(node)
-            if not _ends_in_logits(graph_module, node, result):
-                points.add(result)
+    integers = integer_nodes(graph_module)
+    for node in integers:
+        points.update(root(graph_module, source) for source in node.all_input_nodes)
+        if not (_is_linear(graph_module, node) and integers.isdisjoint(_readers(graph_module, node))):
+            points.add(_with_activation(node))
     return [node for node in graph_module.graph.nodes if node in points]
 
 
-def is_integer(graph_module: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether runtimes have an integer kernel for ``node``."""
-    if node.op == "call_module":
-        return isinstance(graph_module.get_submodule(str(node.target)), LAYERS)
-    return node.op == "call_function" and node.target in INTEGER and _between_tensors(node)
+def integer_nodes(graph_module: fx.GraphModule) -> set[fx.Node]:
+    """The nodes that run in integers: layers, and operators between them whose results are read in integers.
+
+    A linear layer's integer kernel gives floats where nobody reads integers, a convolution's always gives integers.
+    """
+    found: set[fx.Node] = set()
+    for node in reversed(graph_module.graph.nodes):
+        if _is_layer(graph_module, node) or (
+            _has_kernel(node) and any(r in found or r.op == "output" for r in _readers(graph_module, node))
+        ):
+            found.add(node)
+    return found
 
 
 def root(graph_module: fx.GraphModule, node: fx.Node) -> fx.Node:
@@ -96,10 +115,22 @@ def layer_calls(graph_module: fx.GraphModule) -> Iterator[tuple[str, nn.Module, 
     """Path, module and all calls of each layer that has an integer kernel, in graph order."""
     calls: dict[str, list[fx.Node]] = {}
     for node in graph_module.graph.nodes:
-        if node.op == "call_module" and is_integer(graph_module, node):
+        if _is_layer(graph_module, node):
             calls.setdefault(str(node.target), []).append(node)
     for path, nodes in calls.items():
         yield path, graph_module.get_submodule(path), nodes
+
+
+def _is_layer(graph_module: fx.GraphModule, node: fx.Node) -> bool:
+    return node.op == "call_module" and isinstance(graph_module.get_submodule(str(node.target)), LAYERS)
+
+
+def _is_linear(graph_module: fx.GraphModule, node: fx.Node) -> bool:
+    return node.op == "call_module" and isinstance(graph_module.get_submodule(str(node.target)), nn.Linear)
+
+
+def _has_kernel(node: fx.Node) -> bool:
+    return node.op == "call_function" and node.target in INTEGER and _between_tensors(node)
 
 
 def _is_layout(graph_module: fx.GraphModule, node: fx.Node) -> bool:
@@ -122,15 +153,14 @@ def _with_activation(node: fx.Node) -> fx.Node:
     return node
 
 
-def _ends_in_logits(graph_module: fx.GraphModule, node: fx.Node, result: fx.Node) -> bool:
-    """Whether ``result`` is a linear layer's and goes to the output only: the integer kernel gives floats there."""
-    if node.op != "call_module" or not isinstance(graph_module.get_submodule(str(node.target)), nn.Linear):
-        return False
-    frontier = list(result.users)
+def _readers(graph_module: fx.GraphModule, node: fx.Node) -> list[fx.Node]:
+    """Who reads the result of ``node``, with the activation that joins it, behind operators that only move values."""
+    found: list[fx.Node] = []
+    frontier = list(_with_activation(node).users)
     while frontier:
         reader = frontier.pop()
-        if _is_layout(graph_module, reader):
+        if _is_layout(graph_module, reader) or reader.target in PARTS:
             frontier.extend(reader.users)
-        elif reader.op != "output":
-            return False
-    return True
+        else:
+            found.append(reader)
+    return found

@@ -43,7 +43,10 @@ def points(module: fx.GraphModule) -> list[str]:
         (lambda m, x: m.head(m.drop(m.a(x).mean((2, 3)))), ["x", "a", "mean"]),
         (lambda m, x: m.b(torch.cat([m.a(x), x], 1)[:, :3]), ["x", "a", "cat", "slice", "b"]),
         (lambda m, x: 2 * x + 1, []),
-        (lambda m, x: torch.tanh(m.head(x.mean((2, 3)))), ["x", "mean", "head"]),
+        (lambda m, x: torch.tanh(m.head(x.mean((2, 3)))), ["x", "mean"]),
+        (lambda m, x: torch.softmax(m.a(x) + x, 1), ["x", "a"]),
+        (lambda m, x: torch.relu(m.head(x.mean((2, 3)))) @ x[0, 0, :2], ["x", "mean"]),
+        (lambda m, x: torch.softmax(m.a(torch.cat([x, x], 1)[:, :3]), 1), ["x", "cat", "slice", "a"]),
     ],
 )
 def test_where_grids_go(forward: Callable[[Net, Tensor], Tensor], expected: list[str]) -> None:

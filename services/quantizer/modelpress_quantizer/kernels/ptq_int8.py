@@ -19,6 +19,7 @@ from modelpress.data.dataset import Dataset
 from modelpress.errors import InputError
 from modelpress.graph.fold import fold_batch_norm
 from modelpress.graph.model import Model
+from modelpress.graph.shapes import value_shapes
 from modelpress.job import Job
 from modelpress_quantizer.methods.ptq_int8 import Params
 from modelpress_quantizer.observers import calibration_batches, choose_range, observe
@@ -50,26 +51,49 @@ def quantize(model: Model, inputs: list[Tensor], params: Params) -> Model:
     folded = fold_batch_norm(model)
     graph_module = folded.module.eval()
     histograms = observe(graph_module, quantization_points(graph_module), inputs)
-    grids = {
-        node: FakeQuantize.of_range(*choose_range(histogram, params.observer, params.percentile))
-        for node, histogram in histograms.items()
+    ranges = {
+        node: choose_range(histogram, params.observer, params.percentile) for node, histogram in histograms.items()
     }
-    insert_grids(graph_module, grids)
-    layers = quantize_layers(graph_module, quant_max=63 if params.reduce_range else 127)
+    return quantize_ranges(folded, ranges, 63 if params.reduce_range else 127, params.observer)
+
+
+def quantize_ranges(
+    folded: Model, ranges: Mapping[fx.Node, tuple[float, float]], quant_max: int, observer: str
+) -> Model:
+    """``folded`` with grids over ``ranges`` and integer weights; its module is changed.
+
+    Raises:
+        InputError: there is nothing to quantize.
+    """
+    graph_module = folded.module
+    matrices = _matrix_calls(folded)
+    insert_grids(graph_module, {node: FakeQuantize.of_range(*ends) for node, ends in ranges.items()})
+    layers = quantize_layers(graph_module, matrices, quant_max)
     if not layers:
         raise InputError("the model has no convolution or linear layer whose weights could be quantized")
-    facts = {"bits": 8, "layers": layers, "grids": len(grids), "observer": params.observer}
-    return folded.with_(form=Form.QUANTIZED, facts={**model.facts, "quantized": facts})
+    facts = {"bits": 8, "layers": layers, "grids": len(ranges), "observer": observer}
+    return folded.with_(form=Form.QUANTIZED, facts={**folded.facts, "quantized": facts})
 
 
-def quantize_layers(graph_module: fx.GraphModule, quant_max: int) -> int:
-    """Make the weights and biases of all integer layers integers; return how many layers there were."""
+def quantize_layers(graph_module: fx.GraphModule, matrices: set[fx.Node], quant_max: int) -> int:
+    """Make the weights of all integer layers integers, and the biases that kernels add as integers; count the layers.
+
+    Of linear layers those called on ``matrices`` only are such: for inputs of more dimensions ONNX Runtime multiplies
+    in integers and adds the bias in floats.
+    """
     count = 0
     for _, layer, calls in layer_calls(graph_module):
         sources = [grid_of(graph_module, call.all_input_nodes[0]) for call in calls]
-        quantize_layer(layer, _shared_scale(sources), quant_max)
+        adds_integers = not isinstance(layer, nn.Linear) or matrices.issuperset(calls)
+        quantize_layer(layer, _shared_scale(sources) if adds_integers else None, quant_max)
         count += 1
     return count
+
+
+def _matrix_calls(model: Model) -> set[fx.Node]:
+    """The nodes whose values are matrices."""
+    shapes = value_shapes(model)
+    return {node for node in model.module.graph.nodes if len(shapes.get(node.name, ())) == 2}
 
 
 def quantize_layer(layer: nn.Module, input_scale: Tensor | None, quant_max: int) -> None:
