@@ -10,6 +10,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import fx
@@ -18,13 +19,31 @@ from modelpress.errors import ExportError
 from modelpress.graph.model import Model
 from modelpress.graph.outputs import plain
 from modelpress.graph.packages.lower import lower
+from modelpress.graph.packages.origins import origins_of
 from modelpress.graph.packages.strip import strip
 
 OPSET = 20
 EXAMPLE_BATCH = 2
 
 
+@dataclass(frozen=True)
+class OnnxFile:
+    """``data`` is the file; ``origins`` say what each of its nodes, in order, computes: see `origins_of`."""
+
+    data: bytes
+    origins: tuple[str, ...]
+
+
 def to_onnx(model: Model) -> bytes:
+    """The bytes of `onnx_file`.
+
+    Raises:
+        ExportError, InputError: as `onnx_file`.
+    """
+    return onnx_file(model).data
+
+
+def onnx_file(model: Model) -> OnnxFile:
     """The model as one ONNX file, dynamic where its inputs are, stripped; equal bytes for equal models.
 
     Inputs keep their names, and dynamic dimensions those of their symbols. A lone output is called ``output``; nested
@@ -39,8 +58,8 @@ def to_onnx(model: Model) -> bytes:
     lowered = lower(model)
     outputs = flatten_outputs(lowered, [spec.name for spec in model.inputs])
     program = onnx.ModelProto.FromString(_export(lowered, model))
-    stripped: bytes = strip(program, {spec.name: spec.shape for spec in model.inputs}, outputs)
-    return stripped
+    origins = origins_of(program)
+    return OnnxFile(strip(program, {spec.name: spec.shape for spec in model.inputs}, outputs), origins)
 
 
 def flatten_outputs(graph_module: fx.GraphModule, taken: Sequence[str]) -> list[str]:
