@@ -28,6 +28,25 @@ Pipeline = Annotated[str, typer.Argument(metavar="FILE|RECIPE", help="A pipeline
 RunId = Annotated[str, typer.Argument(metavar="RUN", help="A run's id, the beginning of one, or 'last'.")]
 
 
+def complete_ref(incomplete: str) -> list[str]:
+    """Names of the default home that begin with what was typed, for the shell; none where there is no home."""
+    from modelpress.config.settings import load_settings
+
+    if not load_settings().home.is_dir():
+        return []
+    with client(None) as found:
+        names = [*found.store.tags.names(), *("last.model", "last.package")]
+    return [name for name in names if name.startswith(incomplete)]
+
+
+Ref = Annotated[
+    str,
+    typer.Argument(
+        metavar="REF", help="A tag, a digest, or RUN.OUTPUT such as last.model.", autocompletion=complete_ref
+    ),
+]
+
+
 def client(home: Path | None) -> Client:
     """The embedded client of ``home``."""
     from modelpress.client.client import connect

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,8 +10,6 @@ from modelpress.cli import output
 if TYPE_CHECKING:
     from modelpress.artifacts.manifest import Manifest
     from modelpress.artifacts.refs import TaggedArtifact
-    from modelpress.client.lineage import Making
-    from modelpress.client.refs import Ref
     from modelpress.client.run import Run
     from modelpress.engine.state import RunState
     from modelpress.report.evidence import Candidate
@@ -97,58 +94,3 @@ def about(manifest: Manifest) -> str:
 
 def _size(manifest: Manifest) -> int:
     return sum(layer.size_bytes for layer in manifest.layers)
-
-
-def artifact(ref: Ref, manifest: Manifest, made: Sequence[Making]) -> None:
-    """Everything about one artifact."""
-    from modelpress.report import format as fmt
-
-    name = f"{ref.name}  " if ref.name else ""
-    output.say(f"{name}{manifest.kind}  {fmt.size(_size(manifest))}", "bold")
-    output.say(ref.digest)
-    output.say(about(manifest))
-    for note in manifest.config.get("notes", []):
-        output.say(f"note: {note}", "yellow")
-    _layers(manifest)
-    _facts(manifest)
-    blobs = [[b.role, fmt.size(b.size_bytes), b.digest] for b in manifest.layers]
-    output.table(["blob", "size", "digest"], blobs, right=["size"])
-    _makings(made)
-
-
-def _layers(manifest: Manifest) -> None:
-    from modelpress.report import format as fmt
-    from modelpress.report.layers import layers_of
-
-    found = layers_of(manifest.config)
-    if found:
-        rows = [
-            [x.path, x.type, "×".join(map(str, x.shape)), x.bits, fmt.count(x.parameters), fmt.size(x.weight_bytes)]
-            for x in found
-        ]
-        numbers = ["bits", "parameters", "weight bytes"]
-        output.table(["layer", "type", "weight", *numbers], rows, right=numbers)
-
-
-def _facts(manifest: Manifest) -> None:
-    facts = manifest.config.get("facts") or {}
-    if facts:
-        output.table(["fact", "value"], [[name, json.dumps(value)] for name, value in facts.items()])
-
-
-def _makings(made: Sequence[Making]) -> None:
-    if not made:
-        output.say("pushed, or made by no run of this home")
-        return
-    rows = [
-        [
-            m.step.id,
-            m.step.uses,
-            m.run_id,
-            ", ".join(f"{k}={v}" for k, v in m.step.params.items()),
-            m.digest.removeprefix("sha256:")[:12],
-        ]
-        for m in reversed(made)
-    ]
-    output.say("made by", "bold")
-    output.table(["step", "method", "run", "parameters", "digest"], rows)

@@ -26,6 +26,8 @@ from modelpress.pipeline.plan import Plan
 if TYPE_CHECKING:
     from torch import nn
 
+    from modelpress.client.comparison import Comparison
+    from modelpress.client.contents import Contents
     from modelpress.data.dataset import Dataset
     from modelpress.engine.driver import Engine
     from modelpress.graph.inputs import Dynamic, ExampleInputs
@@ -233,6 +235,27 @@ class Client:
             return self.get(run_id).outputs[output]
         digest = resolve(self.store, text)
         return ref_of(self.store, digest, "" if text.startswith("sha256:") else text)
+
+    def contents(self, ref: RefLike) -> Contents:
+        """What an artifact is made of: layers, totals, operators, and what a run of this home measured.
+
+        Raises:
+            NotFoundError, CorruptBlobError: there is none, or it was damaged.
+        """
+        from modelpress.client.contents import contents
+
+        return contents(self.artifact(ref), self.engine.runs())
+
+    def compare(self, before: RefLike, after: RefLike) -> Comparison:
+        """Two models or two packages side by side: totals with ratios, layers joined by path.
+
+        Raises:
+            InputError: they are of other kinds.
+            NotFoundError, CorruptBlobError: as `contents`.
+        """
+        from modelpress.client.comparison import compare
+
+        return compare(self.artifact(before), self.artifact(after), self.engine.runs())
 
     def artifacts(self, kind: Kind | None = None) -> list[TaggedArtifact]:
         """Everything that has a name, and the models and packages that runs put out (as ``RUN.OUTPUT``)."""

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from modelpress.artifacts.package import Package
     from modelpress.data.dataset import Dataset
+    from modelpress.report.layers import Layer
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,12 @@ class ModelRef(Ref):
         from modelpress.graph.storage import get_model
 
         return get_model(self.store, self.digest).module.eval()
+
+    def layers(self) -> tuple[Layer, ...]:
+        """Its layers with shape, bits, sparsity, parameters, MACs and bytes; torch is not needed."""
+        from modelpress.client.contents import model_layers
+
+        return model_layers(self.store, self.manifest())
 
 
 class DataRef(Ref):

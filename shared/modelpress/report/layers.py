@@ -10,23 +10,40 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Layer:
-    """A layer with weights. ``shape`` and ``bits`` are of its weight tensor as stored."""
+    """A layer with weights. ``shape`` and ``bits`` are of its weight tensor as stored.
+
+    ``macs`` and ``activation_bytes`` are of one sample, None where the manifest does not tell. ``sparsity`` is the
+    share of the weight that a mask takes, None where no mask lies on it.
+    """
 
     path: str
     type: str
     shape: tuple[int, ...]
     bits: int
     parameters: int
+    macs: int | None = None
+    activation_bytes: int | None = None
+    sparsity: float | None = None
 
     @property
     def weight_bytes(self) -> float:
         return math.prod(self.shape) * self.bits / 8
 
 
-def layers_of(config: Mapping[str, Any]) -> tuple[Layer, ...]:
-    """The layers that a model's manifest lists, in graph order."""
+def layers_of(config: Mapping[str, Any], sparsities: Mapping[str, float] | None = None) -> tuple[Layer, ...]:
+    """The layers that a model's manifest lists, in graph order; ``sparsities`` are by path."""
+    masked = sparsities or {}
     return tuple(
-        Layer(row["path"], row["type"], tuple(row["shape"]), row["bits"], row["parameters"])
+        Layer(
+            path=row["path"],
+            type=row["type"],
+            shape=tuple(row["shape"]),
+            bits=row["bits"],
+            parameters=row["parameters"],
+            macs=row.get("macs"),
+            activation_bytes=row.get("activation_bytes"),
+            sparsity=masked.get(row["path"]),
+        )
         for row in config.get("layers", ())
     )
 
@@ -38,6 +55,10 @@ class LayerChange:
     path: str
     before: Layer | None
     after: Layer | None
+
+    @property
+    def same(self) -> bool:
+        return self.before == self.after
 
 
 def compare(before: Sequence[Layer], after: Sequence[Layer]) -> list[LayerChange]:

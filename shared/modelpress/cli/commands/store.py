@@ -1,4 +1,4 @@
-"""``push``, ``pull``, ``ls``, ``show``: what is in the store, in and out."""
+"""``push``, ``pull``, ``ls``, ``show``, ``compare``: what is in the store, in and out."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Shelf(enum.StrEnum):
 
 def register(app: typer.Typer) -> None:
     app.add_typer(push, name="push", rich_help_panel=PANEL)
-    for command in (pull, ls, show):
+    for command in (pull, ls, show, compare):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -100,7 +100,7 @@ def _tell_pushed(ref: Ref, as_json: bool) -> None:
 
 
 def pull(
-    ref: Annotated[str, typer.Argument(help="A tag, a digest, or RUN.OUTPUT such as last.model.")],
+    ref: options.Ref,
     to: Annotated[Path, typer.Option("--to", help="The file or folder to write.")],
     format: Annotated[
         str | None, typer.Option("--format", help="modelpress (a folder: graph.json and safetensors) or onnx.")
@@ -138,22 +138,40 @@ def _entry(name: str, digest: str, manifest: Any) -> dict[str, Any]:
 
 
 def show(
-    ref: Annotated[str, typer.Argument(help="A tag, a digest, or RUN.OUTPUT such as last.model.")],
+    ref: options.Ref,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show an artifact: form, parameters and bytes by layer, and what made it."""
+    """Show an artifact: parameters, MACs and bytes by layer, what was measured, and what made it."""
+    from modelpress.cli import contents
     from modelpress.client.lineage import ancestry
 
     with options.client(home) as client:
         found = client.artifact(ref)
+        shown = client.contents(ref)
         manifest = found.manifest()
         made = ancestry([run.state for run in client.runs()], found.digest)
     if as_json:
-        layers = [layer.model_dump(mode="json") for layer in manifest.layers]
+        blobs = [layer.model_dump(mode="json") for layer in manifest.layers]
         entry = _entry(found.name, found.digest, manifest)
-        output.emit_json(
-            {**entry, "config": manifest.config, "blobs": layers, "made_by": [m.as_record() for m in made]}
-        )
+        parts = {"config": manifest.config, "contents": shown.as_record(), "blobs": blobs}
+        output.emit_json({**entry, **parts, "made_by": [m.as_record() for m in made]})
     else:
-        tables.artifact(found, manifest, made)
+        contents.artifact(shown, manifest, made)
+
+
+def compare(
+    before: options.Ref,
+    after: options.Ref,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Compare two models or two packages: totals with ratios, and the layers that changed."""
+    from modelpress.cli import contents
+
+    with options.client(home) as client:
+        found = client.compare(before, after)
+    if as_json:
+        output.emit_json(found.as_record())
+    else:
+        contents.comparison(found)
