@@ -42,12 +42,12 @@ def resnet() -> XRay:
     candidates = (
         candidate("dense", 1, False, (1, 1)),
         candidate("int8", 1, True, (3.4, 2.9), ["conv1", "fc"]),
-        candidate("3/4 width", 0.75, False, (1.6, 1.7)),
-        candidate("3/4 width + int8", 0.75, True, (4.9, 4.4), ["conv1", "fc"]),
-        candidate("1/2 width", 0.5, False, (3.5, 3.6)),
-        candidate("1/2 width + int8", 0.5, True, (8.2, 8.9), ["conv1", "fc"]),
-        candidate("3/8 width", 0.375, False, (3.6, 6.0)),
-        candidate("3/8 width + int8", 0.375, True, (8.1, 11.6), ["conv1", "fc"]),
+        candidate("width 3/4", 0.75, False, (1.6, 1.7)),
+        candidate("width 3/4, int8", 0.75, True, (4.9, 4.4), ["conv1", "fc"]),
+        candidate("width 1/2", 0.5, False, (3.5, 3.6)),
+        candidate("width 1/2, int8", 0.5, True, (8.2, 8.9), ["conv1", "fc"]),
+        candidate("width 3/8", 0.375, False, (3.6, 6.0)),
+        candidate("width 3/8, int8", 0.375, True, (8.1, 11.6), ["conv1", "fc"]),
         candidate("low rank", 1, False, (1.01, 0.9)),
     )
     return XRay(
@@ -55,9 +55,9 @@ def resnet() -> XRay:
         verdict="int8 alone: 3.4× faster, 3.9× smaller. Half the width on top: 8.2× faster and 16× smaller at batch 1.",
         batches=(1, 64),
         candidates=candidates,
-        skipped=(Skipped("1/4 width", "the convolutions of layer1 would have 16 channels, fewer than the step of 32"),),
+        skipped=(Skipped("width 1/4", "the convolutions of layer1 would have 16 channels, fewer than the step of 32"),),
         layers=tuple(resnet_layers()),
-        layers_beside="1/2 width + int8",
+        layers_beside="width 1/2, int8",
         axes=tuple(resnet_axes()),
         frozen=(
             FrozenFinding("x[1]", "an input's channels (3)"),
@@ -125,7 +125,7 @@ def resnet_axes() -> list[AxisFinding]:
 def mlp() -> XRay:
     """Two layers, one axis, nothing that pays."""
     ratios = ((1.0,), (0.8,), (1.02,))
-    names = (("dense", 1.0, False), ("int8", 1.0, True), ("1/2 width", 0.5, False))
+    names = (("dense", 1.0, False), ("int8", 1.0, True), ("width 1/2", 0.5, False))
     candidates = tuple(candidate(*n, ratios=r) for n, r in zip(names, ratios, strict=True))
     return XRay(
         source="my_models:build",
@@ -137,7 +137,7 @@ def mlp() -> XRay:
             LayerFinding("first", "Linear", (32, 16), 544, 512, 2176, 128, 4.1, 4.3),
             LayerFinding("second", "Linear", (4, 32), 132, 128, 528, 16, 2.2, 2.2),
         ),
-        layers_beside="1/2 width",
+        layers_beside="width 1/2",
         axes=(AxisFinding("first", 32, ("first", "second"), 672, "aten.softmax"),),
         frozen=(FrozenFinding("x[1]", "an input's size"), FrozenFinding("second", "an output's size")),
         prunable_share=1.0,
@@ -160,7 +160,7 @@ def extreme(name: str = "a") -> XRay:
     candidates = (
         candidate("dense", 1, False, (1, 1)),
         *(
-            candidate(f"{k}/16 width" + " + int8" * i, k / 16, bool(i), (1.1, 1.2), paths[:300], spread=0.5)
+            candidate(f"width {k}/16" + ", int8" * i, k / 16, bool(i), (1.1, 1.2), paths[:300], spread=0.5)
             for k in range(15, 3, -1)
             for i in (0, 1)
         ),
@@ -178,7 +178,7 @@ def extreme(name: str = "a") -> XRay:
         candidates=candidates,
         skipped=tuple(Skipped(p, f"{p} has no integer kernel") for p in paths[:12]),
         layers=layers,
-        layers_beside="15/16 width",
+        layers_beside="width 15/16",
         axes=axes,
         frozen=tuple(FrozenFinding(p, f"aten.nonzero: {paths[i % 3]}") for i, p in enumerate(paths[:600])),
         prunable_share=0.31,

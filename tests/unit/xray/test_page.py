@@ -79,7 +79,7 @@ def test_pictures_have_words_for_those_who_do_not_see_them() -> None:
     pictures = re.findall(r'<(?:svg|div)[^>]*role="img"[^>]*>', page)
     assert len(pictures) == 5, "two plots, the share, the axes, the frozen"
     assert all('aria-label="' in tag for tag in pictures)
-    assert "1/2 width + int8 4.68 ms, 6.11 MB" in page
+    assert "width 1/2, int8 4.68 ms, 6.11 MB" in page
 
 
 @pytest.mark.parametrize("dark", [False, True])

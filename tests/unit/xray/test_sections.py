@@ -24,13 +24,13 @@ def test_a_gain_is_what_the_whole_interval_says(ratio: float, found: Gain) -> No
 def test_the_fastest_may_differ_by_batch_and_may_be_nobody() -> None:
     resnet = samples.resnet()
     names = [best.name for batch in resnet.batches if (best := fastest(resnet, batch))]
-    assert names == ["1/2 width + int8", "3/8 width + int8"]
+    assert names == ["width 1/2, int8", "width 3/8, int8"]
     assert fastest(samples.mlp(), 1) is None
     assert at(samples.mlp().candidates[0], 64) is None
 
 
 def test_the_front_is_what_nothing_beats_in_both() -> None:
-    assert [p.label for p in front(points_of(samples.resnet(), 1))] == ["1/2 width + int8", "3/8 width + int8"]
+    assert [p.label for p in front(points_of(samples.resnet(), 1))] == ["width 1/2, int8", "width 3/8, int8"]
 
 
 def test_candidates_without_a_latency_are_not_on_the_plot() -> None:
@@ -50,7 +50,7 @@ def test_small_layers_are_grouped_and_nothing_is_lost() -> None:
     bars = layers.bars(found)
     assert [bar.grouped for bar in bars] == [False] * layers.MOST_BARS + [True]
     assert bars[-1].path == "the rest, 38 layers"
-    assert sum(bar.dense for bar in bars) == pytest.approx(sum(x.dense_us or 0 for x in found))
+    assert sum(bar.dense or 0 for bar in bars) == pytest.approx(sum(x.dense_us or 0 for x in found))
     assert sum(bar.best or 0 for bar in bars) == pytest.approx(sum(x.best_us or 0 for x in found))
 
 
@@ -59,6 +59,19 @@ def test_bars_fall_back_to_macs_without_a_second_side() -> None:
     assert bars[0].best is None
     assert bars[0].dense == max(x.macs for x in samples.resnet().layers)
     assert "multiply-accumulates" in layers.note(samples.extreme())
+
+
+def test_what_only_the_candidate_runs_is_ranked_by_its_own_time() -> None:
+    norm, added = (
+        replace(samples.mlp().layers[0], path=name, dense_us=None, best_us=None) for name in ("norm", "Cast")
+    )
+    found = layers.bars([*samples.mlp().layers, norm, replace(added, best_us=9.0)])
+    assert [bar.path for bar in found] == ["Cast", "first", "second", "norm"]
+    assert (found[0].dense, found[3].best) == (None, None)
+    chart = layers.chart(replace(samples.mlp(), layers=(*samples.mlp().layers, replace(added, best_us=9.0))))
+    assert chart is not None
+    assert "<b>–</b>" in chart
+    assert "<b>9.00 µs</b>" in chart
 
 
 def test_many_equal_layers_still_show_the_dearest() -> None:
