@@ -44,7 +44,7 @@ def comparison(xray: XRay) -> Markup:
     best = {batch: fastest(xray, batch) for batch in xray.batches}
     head: list[object] = [el("th", "candidate", scope="col")]
     head += [_column(title) for title in ("file size", "smaller", "parameters", "MACs")]
-    head += [_column(f"batch {batch}", "dense over candidate, 95 % interval") for batch in xray.batches]
+    head += [_column(f"batch {batch}", "times faster (interval)") for batch in xray.batches]
     rows = [_row(c, xray, best) for c in xray.candidates]
     return el("div", table(head, rows, "candidates"), class_="card")
 
@@ -55,7 +55,7 @@ def _column(title: str, below: str = "") -> Markup:
 
 def _row(c: Candidate, xray: XRay, best: dict[int, Candidate | None]) -> list[object]:
     dense = c is xray.candidates[0]
-    below = f"{_count(len(c.float_layers), 'layer')} computed in floats" if c.float_layers else ""
+    below = f"{_count(len(c.float_layers), 'layer')} in floats" if c.float_layers else ""
     name = el("th", c.name, el("span", below, class_="delta") if below else None, scope="row")
     figures = (fmt.size(c.size_bytes), fmt.MISSING if dense else fmt.ratio(c.size_ratio), fmt.count(c.parameters))
     cells = [el("td", value, class_="number") for value in (*figures, fmt.count(c.macs))]
