@@ -79,15 +79,15 @@ class Ratio:
     high: float
 
 
-def take_turns(sides: Mapping[str, Call], seconds: float) -> Rounds:
-    """Time every side for about ``seconds`` in all, at least `MIN_ROUNDS` rounds; their order turns each round."""
-    calls = {name: _calls_a_turn(call) for name, call in sides.items()}
+def take_turns(sides: Mapping[str, Call], seconds: float, min_rounds: int = MIN_ROUNDS) -> Rounds:
+    """Time every side for about ``seconds`` in all, at least ``min_rounds`` rounds; their order turns each round."""
+    calls = {name: _warmed_up(call) for name, call in sides.items()}
     samples: dict[str, list[Floats]] = {name: [] for name in sides}
     names = list(sides)
     start, preempted = time.perf_counter(), _preemptions()
     stop = start + seconds
     with _no_garbage_collection():
-        while len(samples[names[0]]) < MIN_ROUNDS or time.perf_counter() < stop:
+        while len(samples[names[0]]) < min_rounds or time.perf_counter() < stop:
             for name in names:
                 samples[name].append(_turn(sides[name], calls[name]))
             names.append(names.pop(0))
@@ -112,14 +112,18 @@ def _preemptions() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_nivcsw
 
 
-def _calls_a_turn(call: Call) -> int:
+def calls_a_turn(call_s: float) -> int:
+    """How many calls of that length fill a turn."""
+    return max(1, round(TURN_S / call_s), min(CALLS, round(LONG_TURN_S / call_s)))
+
+
+def _warmed_up(call: Call) -> int:
     """Warm up, then see how many calls fill a turn."""
     warm = time.perf_counter() + WARM_UP_S
     times = [_turn(call, 1)]
     while len(times) < 2 * WARM_UP_CALLS and time.perf_counter() < warm:
         times.append(_turn(call, 1))
-    call_s = float(np.median(times[len(times) // 2 :])) / 1e3
-    return max(1, round(TURN_S / call_s), min(CALLS, round(LONG_TURN_S / call_s)))
+    return calls_a_turn(float(np.median(times[len(times) // 2 :])) / 1e3)
 
 
 def _turn(call: Call, calls: int) -> Floats:

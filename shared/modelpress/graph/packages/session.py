@@ -32,7 +32,9 @@ class Session:
         InputError: a format that ONNX Runtime does not run, or bytes that it refuses.
     """
 
-    def __init__(self, package: Package, threads: int, optimized_path: Path | None = None) -> None:
+    def __init__(
+        self, package: Package, threads: int, optimized_path: Path | None = None, profile_prefix: Path | None = None
+    ) -> None:
         import onnxruntime as ort
         from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidGraph, InvalidProtobuf, NotImplemented
 
@@ -46,6 +48,9 @@ class Session:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         if optimized_path is not None:
             options.optimized_model_filepath = str(optimized_path)
+        if profile_prefix is not None:
+            options.enable_profiling = True
+            options.profile_file_prefix = str(profile_prefix)
         try:
             self._session = ort.InferenceSession(package.data, options, providers=["CPUExecutionProvider"])
         except (Fail, InvalidGraph, InvalidProtobuf, NotImplemented) as e:
@@ -58,6 +63,10 @@ class Session:
         """All outputs for ``inputs``, each [b, ...]."""
         outputs: list[Array] = self._session.run(None, dict(zip(self._names, inputs, strict=True)))
         return outputs
+
+    def end_profiling(self) -> Path:
+        """Stop recording; the JSON file with the time of every node of every call. Needs a ``profile_prefix``."""
+        return Path(self._session.end_profiling())
 
     def predict(self, inputs: Array) -> Array:
         """The first output for the one input: logits [b, classes] of a classifier."""

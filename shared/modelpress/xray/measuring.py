@@ -1,0 +1,97 @@
+"""All candidates measured in the same rounds, batch by batch, as far as the budget reaches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from modelpress.graph.packages.session import Session
+from modelpress.measure.rounds import DISTURBED_PER_S, NOISY, Call, Rounds, ratio, take_turns
+from modelpress.xray.budget import FEW_ROUNDS, SETTLED_S, Clock, affordable, needed_s
+from modelpress.xray.findings import Latency, Skipped
+
+Say = Callable[[str], None]
+
+
+@dataclass
+class Measured:
+    """``latencies`` by candidate's name; ``batches`` that were measured; why not more; and whether it can be trusted."""
+
+    latencies: dict[str, list[Latency]] = field(default_factory=dict)
+    batches: list[int] = field(default_factory=list)
+    skipped: list[Skipped] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    noisy: list[str] = field(default_factory=list)
+
+
+def measure(sessions: Mapping[str, Session], batches: Sequence[int], clock: Clock, say: Say) -> Measured:
+    """Time ``sessions``, the dense model's first, at each of ``batches``, ascending; all take turns."""
+    found = Measured()
+    calls_s: dict[str, float] = {}
+    for i, batch in enumerate(batches):
+        calls = {name: _bind(session, batch) for name, session in sessions.items()}
+        calls_s = _grown(calls_s, batch / batches[i - 1]) if calls_s else {n: _once_s(c) for n, c in calls.items()}
+        seconds = clock.left_s / (len(batches) - i)
+        names = affordable(calls_s, seconds)
+        if i and len(names) < 2:
+            found.warnings.append(_too_long(batch, needed_s(calls_s.values()), clock))
+            continue
+        names = names if len(names) > 1 else list(sessions)[:2]
+        say(f"measuring {len(names)} candidates at batch {batch}")
+        rounds = take_turns({n: calls[n] for n in names}, min(seconds, SETTLED_S), FEW_ROUNDS)
+        _record(found, rounds, batch)
+        left_out = [name for name in sessions if name not in names]
+        found.skipped += [Skipped(f"{name} at batch {batch}", _why(clock)) for name in left_out]
+        calls_s = {n: rounds.sides[n].median_ms / 1e3 if n in names else s for n, s in calls_s.items()}
+    return found
+
+
+def _bind(session: Session, batch: int) -> Call:
+    inputs = session.examples(batch)
+    return lambda: session(*inputs)
+
+
+def _once_s(call: Call) -> float:
+    """The second of two calls."""
+    call()
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _grown(calls_s: Mapping[str, float], times: float) -> dict[str, float]:
+    """At a batch so many times as large no call takes longer than so many times as long."""
+    return {name: call_s * times for name, call_s in calls_s.items()}
+
+
+def _record(found: Measured, rounds: Rounds, batch: int) -> None:
+    dense = next(iter(rounds.sides.values()))
+    for name, side in rounds.sides.items():
+        gain = ratio(dense, side)
+        latency = Latency(batch, side.median_ms, gain.median, gain.low, gain.high, side.noise)
+        found.latencies.setdefault(name, []).append(latency)
+    found.batches.append(batch)
+    found.noisy += told_noise(rounds, batch)
+
+
+def told_noise(rounds: Rounds, batch: int) -> list[str]:
+    """Why the rounds cannot be trusted, if so."""
+    if rounds.noise <= NOISY and rounds.preemptions_per_s <= DISTURBED_PER_S:
+        return []
+    return [
+        f"at batch {batch} rounds spread by {rounds.noise:.0%} of their median, and other work took a processor "
+        f"{rounds.preemptions_per_s:.0f} times a second"
+    ]
+
+
+def _too_long(batch: int, needed: float, clock: Clock) -> str:
+    more = clock.budget_s + needed
+    return (
+        f"batch {batch} was not measured: it takes about {needed:.0f} s, and {clock.left_s:.0f} s of the budget of "
+        f"{clock.budget_s:.0f} s were left; try --budget-s {more:.0f}"
+    )
+
+
+def _why(clock: Clock) -> str:
+    return f"measuring it there does not fit the budget of {clock.budget_s:.0f} s; raise it with --budget-s"

@@ -1,0 +1,94 @@
+"""What does not pay, and why. Pure functions of the findings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from modelpress.report import format as fmt
+from modelpress.xray.findings import AxisFinding, Candidate, LayerFinding
+from modelpress.xray.sections.gains import Gain, gain
+
+MULTIPLE = 8
+MOST_NAMES = 4
+SMALL_LAYER_US = 10.0
+"""Calls of kernels cost some microseconds each: a model whose layers take no longer is bound by that."""
+WIDE = 0.1
+"""A share of weights in floats that is worth a word."""
+UNSUPPORTED_OF_INTEREST = 0.01
+
+
+def warnings(
+    candidates: Sequence[Candidate],
+    layers: Sequence[LayerFinding],
+    axes: Sequence[AxisFinding],
+    batches: Sequence[int],
+) -> tuple[str, ...]:
+    """In the order of what they cost."""
+    return tuple(
+        [*_no_gain(candidates, layers, batches), *_in_floats(candidates, layers), *_odd_widths(axes), *_few_axes(axes)]
+    )
+
+
+def _no_gain(candidates: Sequence[Candidate], layers: Sequence[LayerFinding], batches: Sequence[int]) -> Iterator[str]:
+    int8 = next((c for c in candidates if c.int8 and c.width == 1), None)
+    for batch in batches if int8 else ():
+        one = int8.at(batch) if int8 else None
+        if one is None or gain(one) is Gain.FASTER:
+            continue
+        told = "slower" if gain(one) is Gain.SLOWER else "no faster"
+        yield f"int8 alone is {told} at batch {batch} ({one.ratio_low:.2f} to {one.ratio_high:.2f}×): {_why(layers)}"
+
+
+def _why(layers: Sequence[LayerFinding]) -> str:
+    """What the time is spent on where integer arithmetic does not help."""
+    timed = [layer for layer in layers if layer.dense_us]
+    total = sum(layer.dense_us or 0 for layer in timed)
+    multiplying = [layer for layer in timed if layer.macs]
+    if not multiplying:
+        return "none of its time goes to multiplications"
+    share = sum(layer.dense_us or 0 for layer in multiplying) / total
+    if share < 0.5:
+        return f"only {share:.0%} of the time goes to multiplications"
+    if total / len(timed) < SMALL_LAYER_US:
+        return f"its layers take {total / len(timed):.1f} µs each, which calling a kernel costs; it is overhead-bound"
+    return "reading weights and activations and changing their format costs what the arithmetic saves; memory-bound"
+
+
+def _in_floats(candidates: Sequence[Candidate], layers: Sequence[LayerFinding]) -> Iterator[str]:
+    int8 = next((c for c in candidates if c.int8 and c.width == 1), None)
+    if int8 is None:
+        return
+    total = sum(layer.macs for layer in layers)
+    named = [layer for layer in layers if layer.path in int8.float_layers]
+    if total and named:
+        share = sum(layer.macs for layer in named) / total
+        names = _some([f"{layer.path} ({layer.type})" for layer in named])
+        if share >= UNSUPPORTED_OF_INTEREST:
+            yield f"int8 leaves {share:.0%} of the multiplications in floats, for want of integer kernels: {names}"
+    weights = sum(layer.weight_bytes for layer in layers)
+    floats = [layer for layer in layers if layer.weight_bytes and _keeps_float_weights(layer, int8)]
+    kept = sum(layer.weight_bytes for layer in floats)
+    if weights and kept / weights >= WIDE:
+        dearest = sorted(floats, key=lambda layer: -layer.weight_bytes)
+        names = _some([f"{layer.path} ({layer.type}, {fmt.size(layer.weight_bytes)})" for layer in dearest])
+        yield f"int8 leaves {kept / weights:.0%} of the weights' bytes in floats: {names}"
+
+
+def _keeps_float_weights(layer: LayerFinding, int8: Candidate) -> bool:
+    return layer.path in int8.float_layers or layer.type in ("Embedding", "Parameter", "Buffer")
+
+
+def _odd_widths(axes: Sequence[AxisFinding]) -> Iterator[str]:
+    odd = [f"{axis.name} ({axis.size})" for axis in axes if axis.size > MULTIPLE and axis.size % MULTIPLE]
+    if odd:
+        yield f"widths that are no multiple of {MULTIPLE} leave lanes of the processor empty: {_some(odd)}"
+
+
+def _few_axes(axes: Sequence[AxisFinding]) -> Iterator[str]:
+    if not axes:
+        yield "no axis can be pruned: only int8 was tried; what freezes each axis is listed"
+
+
+def _some(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMES])
+    return f"{shown} and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else shown
