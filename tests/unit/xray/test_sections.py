@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from modelpress.report.plot import Box, place_labels
 from modelpress.xray.sections import axes, layers
-from modelpress.xray.sections.gains import Gain, at, fastest, gain
+from modelpress.xray.sections.gains import Gain, fastest, gain
 from modelpress.xray.sections.pareto import front, pareto, points_of
 from modelpress.xray.sections.treemap import squarify
 from tests.unit.xray import samples
@@ -26,7 +26,6 @@ def test_the_fastest_may_differ_by_batch_and_may_be_nobody() -> None:
     names = [best.name for batch in resnet.batches if (best := fastest(resnet, batch))]
     assert names == ["width 1/2, int8", "width 3/8, int8"]
     assert fastest(samples.mlp(), 1) is None
-    assert at(samples.mlp().candidates[0], 64) is None
 
 
 def test_the_front_is_what_nothing_beats_in_both() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from modelpress.report import format as fmt
 from modelpress.report.markup import Markup, el, join, table
 from modelpress.xray.findings import Candidate, Latency, XRay
-from modelpress.xray.sections.gains import Gain, at, fastest, gain
+from modelpress.xray.sections.gains import Gain, fastest, gain
 
 PILLS = {Gain.NONE: "pill no-gain", Gain.SLOWER: "pill no"}
 
@@ -19,7 +19,7 @@ def tiles(xray: XRay) -> Markup:
     made = [
         _tile(f"Batch {batch}", f"{fmt.ratio(one.ratio)} faster", best.name)
         for batch in xray.batches
-        if (best := fastest(xray, batch)) and (one := at(best, batch))
+        if (best := fastest(xray, batch)) and (one := best.at(batch))
     ]
     smallest = max(xray.candidates, key=lambda c: c.size_ratio)
     made.append(_tile("File size", fmt.times(smallest.size_ratio, "smaller"), smallest.name))
@@ -59,7 +59,7 @@ def _row(c: Candidate, xray: XRay, best: dict[int, Candidate | None]) -> list[ob
     name = el("th", c.name, el("span", below, class_="delta") if below else None, scope="row")
     figures = (fmt.size(c.size_bytes), fmt.MISSING if dense else fmt.ratio(c.size_ratio), fmt.count(c.parameters))
     cells = [el("td", value, class_="number") for value in (*figures, fmt.count(c.macs))]
-    return [name, *cells, *(_latency(at(c, b), dense, best[b] is c) for b in xray.batches)]
+    return [name, *cells, *(_latency(c.at(b), dense, best[b] is c) for b in xray.batches)]
 
 
 def _latency(one: Latency | None, dense: bool, best: bool) -> Markup:

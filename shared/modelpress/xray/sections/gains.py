@@ -20,12 +20,7 @@ def gain(latency: Latency) -> Gain:
     return Gain.SLOWER if latency.ratio_high < 1 else Gain.NONE
 
 
-def at(candidate: Candidate, batch: int) -> Latency | None:
-    """The candidate's latency at a batch size; None where it was not measured."""
-    return next((one for one in candidate.latencies if one.batch == batch), None)
-
-
 def fastest(xray: XRay, batch: int) -> Candidate | None:
     """The candidate of the largest ratio at ``batch``, of those that are faster than the dense model for certain."""
-    found = [(one.ratio, c) for c in xray.candidates[1:] if (one := at(c, batch)) and gain(one) is Gain.FASTER]
+    found = [(one.ratio, c) for c in xray.candidates[1:] if (one := c.at(batch)) and gain(one) is Gain.FASTER]
     return max(found, key=lambda pair: pair[0])[1] if found else None

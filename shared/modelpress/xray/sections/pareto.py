@@ -23,7 +23,7 @@ from modelpress.report.plot import (
     place_labels,
 )
 from modelpress.xray.findings import XRay
-from modelpress.xray.sections.gains import Gain, at, fastest, gain
+from modelpress.xray.sections.gains import Gain, fastest, gain
 
 LONGEST_LABEL = 24
 POINTS_AT_FULL_HEIGHT = 10
@@ -55,10 +55,10 @@ def pareto(xray: XRay, batch: int) -> Markup | None:
 
 def points_of(xray: XRay, batch: int) -> list[Point]:
     """What was measured at ``batch``, the dense model first."""
-    dense, best = at(xray.candidates[0], batch), fastest(xray, batch)
+    dense, best = xray.candidates[0].at(batch), fastest(xray, batch)
     found = []
     for c in xray.candidates:
-        one = at(c, batch)
+        one = c.at(batch)
         if one is None or dense is None or min(one.median_ms, one.ratio_low, c.size_bytes) <= 0:
             continue
         ends = dense.median_ms / one.ratio_high, dense.median_ms / one.ratio_low
