@@ -125,3 +125,8 @@ def test_labels_are_placed_clear_of_each_other(points: list[tuple[float, float]]
 
 def total_overlap(boxes: list[Box]) -> float:
     return sum(a.overlap(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+@pytest.mark.parametrize(("share", "text"), [(1.0, "100 %"), (0.99996, "99.9 %"), (0.978, "97.8 %"), (0.0, "0 %")])
+def test_only_all_is_a_hundred_percent(share: float, text: str) -> None:
+    assert axes.percent(share) == text

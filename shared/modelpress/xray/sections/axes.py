@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 
 from modelpress.report import format as fmt
@@ -28,10 +29,14 @@ def picture(xray: XRay) -> Markup | None:
 
 
 def _share(share: float) -> Markup:
-    percent = f"{100 * share:.1f}"
-    label = f"{percent} % of the weights have a dimension that can shrink"
-    bar = el("div", el("span", class_="can", style=f"width:{percent}%"), class_="share", role="img", aria_label=label)
-    return join(el("p", label), bar)
+    label = f"{percent(share)} of the weights have a dimension that can shrink"
+    can = el("span", class_="can", style=f"width:{100 * share:.2f}%")
+    return join(el("p", label), el("div", can, class_="share", role="img", aria_label=label))
+
+
+def percent(share: float) -> str:
+    """Rounded down, so that only all is 100 %."""
+    return f"{math.floor(1000 * share + 1e-6) / 10:g} %"
 
 
 def treemap(axes: Sequence[AxisFinding]) -> Markup | None:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from modelpress.report import format as fmt
 from modelpress.report.markup import Markup, el, join, table
 from modelpress.xray.findings import Candidate, Latency, XRay
+from modelpress.xray.sections.axes import percent
 from modelpress.xray.sections.gains import Gain, fastest, gain
 
 PILLS = {Gain.NONE: "pill no-gain", Gain.SLOWER: "pill no"}
@@ -23,9 +24,7 @@ def tiles(xray: XRay) -> Markup:
     ]
     smallest = max(xray.candidates, key=lambda c: c.size_ratio)
     made.append(_tile("File size", fmt.times(smallest.size_ratio, "smaller"), smallest.name))
-    made.append(
-        _tile("Weights that can be pruned", f"{100 * xray.prunable_share:.0f} %", _count(len(xray.axes), "axis"))
-    )
+    made.append(_tile("Weights that can be pruned", percent(xray.prunable_share), _count(len(xray.axes), "axis")))
     return el("div", *made, class_="tiles")
 
 
