@@ -15,7 +15,7 @@ from modelpress.graph.lift import Lifter
 from modelpress.graph.model import Model
 from modelpress.graph.parity import compare
 from modelpress.graph.trace import trace
-from modelpress.graph.twin import names_dtypes, trace_twin
+from modelpress.graph.twin import autocast_dtypes, names_dtypes, trace_twin
 
 WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -58,7 +58,7 @@ def _lift(net: nn.Module, inputs: Inputs) -> Model:
     """The lifted graph of ``net``, on weights of its own."""
     evaluated = trace(net.eval(), inputs)
     graphs = [m.graph for m in evaluated.module.modules() if isinstance(m, fx.GraphModule)]  # its regions among them
-    twin = trace_twin(net, inputs) if any(map(names_dtypes, graphs)) else None
+    twin = trace_twin(net, inputs, autocast_dtypes(graphs)) if any(map(names_dtypes, graphs)) else None
     notes = list(evaluated.notes)
     trained = None
     try:

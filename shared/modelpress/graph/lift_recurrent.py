@@ -122,9 +122,10 @@ def _tanh(graph: fx.Graph, x: fx.Node) -> fx.Node:
 def _gru_cell(graph: fx.Graph, node: fx.Node) -> None:
     hidden = bound(node)["hx"]
     of_input, of_state = _gates(graph, node, hidden)
-    (ri, zi, ni), (rh, zh, nh) = _chunks(graph, of_input, 3), _chunks(graph, of_state, 3)
-    reset = _call(graph, aten.sigmoid.default, _call(graph, aten.add.Tensor, rh, ri))
-    update = _call(graph, aten.sigmoid.default, _call(graph, aten.add.Tensor, zh, zi))
+    # torch's sigmoids read parts of a longer row, and rows of other lengths are rounded otherwise
+    both = _chunks(graph, _call(graph, aten.add.Tensor, of_state, of_input), 3)
+    reset, update = (_call(graph, aten.sigmoid.default, gate) for gate in both[:2])
+    ni, nh = _chunks(graph, of_input, 3)[2], _chunks(graph, of_state, 3)[2]
     new = _tanh(graph, _call(graph, aten.add.Tensor, ni, _call(graph, aten.mul.Tensor, nh, reset)))
     change = _call(graph, aten.mul.Tensor, _call(graph, aten.sub.Tensor, hidden, new), update)
     node.replace_all_uses_with(_call(graph, aten.add.Tensor, change, new))

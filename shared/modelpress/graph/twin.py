@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Container, Iterable
 from dataclasses import replace
 
 import torch
@@ -20,6 +21,8 @@ from modelpress.graph.lift_creators import CREATORS
 from modelpress.graph.lift_dtypes import CASTS, dtype_of
 from modelpress.graph.trace import trace
 
+OTHERS = (torch.bfloat16, torch.float32, torch.float16, torch.float64)
+
 
 def names_dtypes(graph: fx.Graph) -> bool:
     """Whether any call of an exported graph casts to, or makes a tensor of, a float dtype."""
@@ -32,17 +35,24 @@ def names_dtypes(graph: fx.Graph) -> bool:
     return False
 
 
-def trace_twin(net: nn.Module, inputs: Inputs) -> fx.GraphModule | None:
-    """The graph of ``net``, in its present mode, with bfloat16 in place of its float dtype (float32 for bfloat16).
+def autocast_dtypes(graphs: Iterable[fx.Graph]) -> set[torch.dtype]:
+    """What the regions of an exported graph are cast to by autocast."""
+    target = torch.ops.higher_order.wrap_with_autocast
+    return {node.args[1] for graph in graphs for node in graph.find_nodes(op="call_function", target=target)}
 
-    None where the module has no one float dtype, cannot be copied, or does not export at the other one.
+
+def trace_twin(net: nn.Module, inputs: Inputs, avoid: Container[torch.dtype] = ()) -> fx.GraphModule | None:
+    """The graph of ``net``, in its present mode, with another float dtype in place of its own.
+
+    That dtype is none of ``avoid``: what autocast casts to would not show in a twin that has it already. None where
+    the module has no one float dtype, cannot be copied, or does not export at the other one.
     """
     tensors = [*net.parameters(), *net.buffers()]
     dtypes = {t.dtype for t in tensors or inputs.tensors.values() if t.is_floating_point()}
     if len(dtypes) != 1:
         return None
     own = dtypes.pop()
-    other = torch.float32 if own is torch.bfloat16 else torch.bfloat16
+    other = next(d for d in OTHERS if d is not own and d not in avoid)
     mode = FakeTensorMode(allow_non_fake_inputs=True, shape_env=ShapeEnv())
     try:
         twin = copy.deepcopy(net, {id(t): _fake(mode, t, other if t.dtype is own else t.dtype) for t in tensors})

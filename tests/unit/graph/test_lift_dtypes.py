@@ -140,3 +140,22 @@ def test_casts_within_a_region_are_compared_too() -> None:
     model = export(CastsInARegion(), torch.randn(3, 4))
     assert not model.notes
     assert [n.op for n in model.module.graph.nodes] == ["placeholder", "call_module", "output"]
+
+
+class RunsUnderAutocast(nn.Module):
+    def __init__(self, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.dtype = dtype
+        self.layer, self.head = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        with torch.autocast("cpu", dtype=self.dtype):
+            hidden = self.layer(x).relu()
+        y: Tensor = self.head(hidden.float())
+        return y
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_casts_of_autocast_are_kept_whatever_they_cast_to(dtype: torch.dtype) -> None:
+    model = export(RunsUnderAutocast(dtype), torch.randn(3, 4))
+    assert any(dtype in node.args for node in model.module.graph.nodes)
