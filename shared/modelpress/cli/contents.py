@@ -63,18 +63,24 @@ def _layers(shown: Contents) -> None:
 def _columns(masked: bool) -> dict[str, Callable[[Layer], str]]:
     from modelpress.report import format as fmt
 
-    sparsity = {"masked": lambda x: fmt.MISSING if x.sparsity is None else fmt.percent(100 * x.sparsity)}
+    sparsity: dict[str, Callable[[Layer], str]] = {"masked": _masked} if masked else {}
     return {
         "layer": lambda x: x.path,
         "type": lambda x: x.type,
         "weight": shape,
         "bits": lambda x: str(x.bits),
-        **(sparsity if masked else {}),
+        **sparsity,
         "params": lambda x: fmt.count(x.parameters),
         "MACs": lambda x: fmt.count(x.macs),
         "weights": lambda x: fmt.size(x.weight_bytes),
         "activ.": lambda x: fmt.size(x.activation_bytes),
     }
+
+
+def _masked(layer: Layer) -> str:
+    from modelpress.report import format as fmt
+
+    return fmt.MISSING if layer.sparsity is None else fmt.percent(100 * layer.sparsity)
 
 
 def shape(layer: Layer | None) -> str:
@@ -138,8 +144,9 @@ def comparison(found: Comparison) -> None:
         output.say("no run of this home measured both, so latencies are not compared")
     changed = [change for change in found.layers if not change.same]
     if changed:
-        numbers = ["bits", "params", "MACs", "change"]
-        output.table(["layer", "type", "weight", *numbers], [_change(c) for c in changed], right=numbers)
+        masked = any(x.sparsity is not None for c in changed for x in (c.before, c.after) if x)
+        numbers = ["bits", *(["masked"] if masked else []), "params", "MACs", "change"]
+        output.table(["layer", "type", "weight", *numbers], [_change(c, masked) for c in changed], right=numbers)
     output.say(f"layers that changed: {len(changed):,} of {len(found.layers):,}")
 
 
@@ -154,7 +161,7 @@ def _total(total: Total) -> list[str]:
     return [title, figure(total.name, total.before), figure(total.name, total.after), change]
 
 
-def _change(c: LayerChange) -> list[str]:
+def _change(c: LayerChange, masked: bool) -> list[str]:
     from modelpress.report import format as fmt
 
     sides = (c.before, c.after)
@@ -167,6 +174,7 @@ def _change(c: LayerChange) -> list[str]:
         _arrow(*(x.type if x else None for x in sides)),
         _arrow(*(shape(x) if x else None for x in sides)),
         _arrow(*(str(x.bits) if x else None for x in sides)),
+        *([_arrow(*(_masked(x) if x else None for x in sides))] if masked else []),
         _arrow(*(fmt.count(x.parameters) if x else None for x in sides)),
         _arrow(*(fmt.count(m) if m is not None else None for m in macs)),
         status,

@@ -86,6 +86,14 @@ def test_compare_tells_totals_and_what_changed(home: Path, capsys: pytest.Captur
     assert "latencies are not compared" in out
 
 
+def test_compare_tells_a_mask_that_came(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = run(capsys, "compare", "nets/dense", "nets/masked", "--home", str(home)).out
+    (form,) = [words(line) for line in out.splitlines() if line.split()[:1] == ["form"]]
+    assert form == ["form", "dense", "constrained"]
+    assert "– → 75.00 %" in out
+    assert "layers that changed: 1 of 3" in out
+
+
 def test_compare_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     record = json.loads(run(capsys, "compare", "nets/dense", "nets/slim", "--home", str(home), "--json").out)
     assert {t["name"]: t["after"] for t in record["totals"]}["parameters"] == 37
