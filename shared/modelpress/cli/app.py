@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from modelpress import __version__
-from modelpress.cli.commands import catalogue, demo, pipelines, runs, store
+from modelpress.cli.commands import catalogue, demo, pipelines, runs, store, xray
 
 EPILOG = (
     "Exit codes: 0 done, 1 the run failed or a gate refused, 2 the input was wrong, 3 the server could not be reached, "
@@ -40,6 +40,7 @@ def root(
 
 
 demo.register(app)
+xray.register(app)
 store.register(app)
 runs.register(app)
 pipelines.register(app)

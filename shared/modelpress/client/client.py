@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from modelpress.graph.model import Model
     from modelpress.report.evidence import Candidate
     from modelpress.report.facts import Facts
+    from modelpress.xray.findings import XRay
 
 RefLike = str | Ref
 
@@ -100,8 +101,37 @@ class Client:
         from modelpress.graph.storage import put_model
 
         check_name(name)
-        digest = put_model(self.store, _model(net, example_inputs, dynamic))
+        digest = put_model(self.store, model_of(net, example_inputs, dynamic))
         return ModelRef(self.store, digest, self._named(name, digest))
+
+    def xray(
+        self,
+        model: nn.Module | RefLike | Path,
+        example_inputs: ExampleInputs | None = None,
+        *,
+        dynamic: Dynamic | None = None,
+        batches: Sequence[int] = (1, 64),
+        threads: int | None = None,
+        budget_s: float = 60.0,
+        target: str = "local",
+        say: Callable[[str], None] = lambda text: None,
+    ) -> XRay:
+        """What int8 and less width would bring to ``model`` on this machine; no data is needed, nothing is trained.
+
+        ``model`` is a module with its ``example_inputs`` as for `push_model`, a ``.pt2`` archive (a `Path`, or text
+        that ends so), or what push returned, a tag or a digest. Latencies are ONNX Runtime's at each of ``batches``
+        with ``threads`` (default: the settings'). ``budget_s`` bounds building and measuring; what did not fit is
+        named. ``say`` is told what is being done.
+
+        Raises:
+            ExportError, InputError, NotFoundError: as `push_model`; too large for the memory that is free; or a
+                ``target`` other than this machine.
+        """
+        from modelpress.client.xraying import request_of, xray
+        from modelpress.xray.take import Options
+
+        options = Options(tuple(batches), self.settings.threads if threads is None else threads, budget_s)
+        return xray(self, request_of(self, model, example_inputs, dynamic), options, target, say)
 
     def push_data(self, source: str | Dataset, name: str | None = None, **options: Any) -> DataRef:
         """Store a dataset: one that you made, ``fashion-mnist``, a folder of IDX files or an .npz file.
@@ -316,7 +346,8 @@ class Client:
         self.close()
 
 
-def _model(net: nn.Module | str | Path, example_inputs: ExampleInputs | None, dynamic: Dynamic | None) -> Model:
+def model_of(net: nn.Module | str | Path, example_inputs: ExampleInputs | None, dynamic: Dynamic | None) -> Model:
+    """A module exported, or an archive read; see `Client.push_model`."""
     if isinstance(net, str | Path):
         from modelpress.graph.pt2 import read_pt2
 

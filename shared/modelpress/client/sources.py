@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpress.client.samples import Dynamic, Sample, examples_of
+from modelpress.client.user_code import required_arguments, user_frames
 from modelpress.errors import InputError, MissingExtraError, NotFoundError, nearest
 
 if TYPE_CHECKING:
@@ -32,11 +33,12 @@ class Loaded:
     dynamic: Dynamic | None = None
 
 
-def load_source(source: str, samples: Sequence[Sample] = ()) -> Loaded:
+def load_source(source: str, samples: Sequence[Sample] = (), *, pretrained: bool = True) -> Loaded:
     """A module from ``module:callable`` (importable from the working directory) or, with its weights, ``timm:NAME``.
 
     The callable takes no arguments and returns a ``torch.nn.Module``, or a pair of one and its example inputs: a tensor
-    ``[batch, ...]``, a sequence or a mapping. ``samples`` go before the callable's own examples.
+    ``[batch, ...]``, a sequence or a mapping. ``samples`` go before the callable's own examples; torchvision's networks
+    need neither. Without ``pretrained`` timm's come with random weights, for which nothing is fetched.
 
     Raises:
         NotFoundError: there is no such module or callable.
@@ -45,12 +47,14 @@ def load_source(source: str, samples: Sequence[Sample] = ()) -> Loaded:
     """
     import torch
 
-    made = _timm(source.removeprefix(TIMM)) if source.startswith(TIMM) else _call(source)
+    made = _timm(source.removeprefix(TIMM), pretrained) if source.startswith(TIMM) else _call(source)
     net, examples = made if isinstance(made, tuple) and len(made) == 2 else (made, None)
     if not isinstance(net, torch.nn.Module):
         raise InputError(f"{source} returned a {type(net).__name__}, not a torch.nn.Module or (module, example_inputs)")
     if samples:
         return Loaded(net, *examples_of(samples))
+    if examples is None:
+        examples = _published_images(net)
     if examples is None:
         raise InputError(
             f"{source} returned no example inputs: say the shape of one sample with --input 1,28,28, "
@@ -59,8 +63,16 @@ def load_source(source: str, samples: Sequence[Sample] = ()) -> Loaded:
     return Loaded(net, examples)
 
 
-def _timm(name: str) -> tuple[nn.Module, Tensor]:
-    """A model of timm with its trained weights, and images of the size that it was trained on."""
+def _published_images(net: nn.Module) -> Tensor | None:
+    """Images of the size that a network of torchvision was published for; None for any other."""
+    if not type(net).__module__.startswith("torchvision.models."):
+        return None
+    side = 299 if type(net).__name__ == "Inception3" else 224
+    return Sample("", (3, side, side)).example()
+
+
+def _timm(name: str, pretrained: bool) -> tuple[nn.Module, Tensor]:
+    """A model of timm, and images of the size that it was trained on."""
     try:
         import timm
     except ImportError as e:
@@ -68,18 +80,24 @@ def _timm(name: str) -> tuple[nn.Module, Tensor]:
     if not timm.is_model(name):
         raise NotFoundError(f"timm has no model '{name}': {nearest(name, timm.list_models())}")
     try:
-        net = timm.create_model(name, pretrained=True)
+        net = timm.create_model(name, pretrained=pretrained)
     except Exception as e:  # no network, no weights of that name: whatever the hub's client raises
-        raise InputError(f"timm cannot load '{name}' with its weights: {type(e).__name__}: {e}") from e
+        raise InputError(
+            f"timm cannot load '{name}'{' with its weights' if pretrained else ''}: {type(e).__name__}: {e}"
+        ) from e
     return net, Sample("", tuple(net.pretrained_cfg["input_size"])).example()
 
 
 def _call(source: str) -> Any:
     function = _find(source)
+    needed = required_arguments(function)
+    if needed:
+        names = ", ".join(f"'{name}'" for name in needed)
+        raise InputError(f"{source} needs {names}, and is called without arguments: name a function that gives them")
     try:
         return function()
     except Exception as e:  # the user's own code: whatever it raises is theirs to read
-        raise InputError(f"{source}() raised {type(e).__name__}: {e}") from e
+        raise InputError(f"{source}() raised {type(e).__name__}: {e}{user_frames(e)}") from e
 
 
 def _find(source: str) -> Callable[[], Any]:
@@ -106,6 +124,7 @@ def _import(name: str) -> Any:
     except ModuleNotFoundError as e:
         if e.name is not None and (name == e.name or name.startswith(f"{e.name}.")):
             raise NotFoundError(f"there is no module '{name}' in {here} or among what is installed") from e
-        raise InputError(f"module '{name}' cannot be imported: it needs '{e.name}', which is not installed") from e
+        needs = f"it needs '{e.name}', which is not installed"
+        raise InputError(f"module '{name}' cannot be imported: {needs}{user_frames(e)}") from e
     except Exception as e:  # the user's own code
-        raise InputError(f"module '{name}' cannot be imported: {type(e).__name__}: {e}") from e
+        raise InputError(f"module '{name}' cannot be imported: {type(e).__name__}: {e}{user_frames(e)}") from e

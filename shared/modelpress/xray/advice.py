@@ -9,20 +9,24 @@ from modelpress.xray.findings import Candidate
 
 PRUNING_RECIPE = "slim-distill-int8"
 INT8_RECIPE = "int8"
+ASKED = 0.7
+"""Of the size ratio that was found: the recipe spares the first layer, so that less goes."""
 FASHION_MNIST = (1, 28, 28)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """What a command has to say of a model: where it is from, and whether the recipes that ship take it.
+    """What is x-rayed, and what a command has to say of it.
 
-    ``pushed`` is its tag or digest where it is in the store already. ``sample`` is the shape of one image or vector
-    for a classifier of such, else None. ``has_norms``: batch norms, by whose scales the recipe prunes.
+    ``title`` is what people read. ``source`` is what a command takes: for ``push model``, or the tag or digest where it
+    was ``pushed`` already. ``name`` is the tag to push it under. ``sample`` is the shape of one image or vector, of a
+    classifier of such, else None. ``has_norms``: batch norms, by whose scales the recipe prunes.
     """
 
+    title: str
     source: str
     name: str
-    input_option: str
+    input_words: tuple[str, ...]
     pushed: bool
     sample: tuple[int, ...] | None
     has_norms: bool
@@ -42,12 +46,12 @@ def next_command(subject: Subject, suggestion: Candidate | None) -> str:
 
 
 def _push(subject: Subject) -> str:
-    option = f" --input {subject.input_option}" if subject.input_option else ""
-    return f"modelpress push model {shlex.quote(subject.source)}{option} --name {subject.name}"
+    inputs = "".join(f" --input {shlex.quote(words)}" for words in subject.input_words)
+    return f"modelpress push model {shlex.quote(subject.source)}{inputs} --name {subject.name}"
 
 
 def _recipe(subject: Subject, suggestion: Candidate | None) -> str:
     if suggestion is None or not subject.has_norms:
         return INT8_RECIPE
-    minimum = max(1.0, round(0.9 * suggestion.size_ratio, 1))
+    minimum = max(1.0, round(ASKED * suggestion.size_ratio, 1))
     return f"{PRUNING_RECIPE} --set sparsity={1 - suggestion.width:g} --set min_size_ratio={minimum:g}"

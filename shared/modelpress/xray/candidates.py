@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
+from typing import TypeVar
 
 from modelpress.artifacts.package import Package
 from modelpress.catalogue import Catalogue, MethodInfo
@@ -21,6 +22,7 @@ from modelpress.job import LocalJob
 WIDTHS = (Fraction(1, 2), Fraction(1, 4), Fraction(3, 4))
 """In the order of what they tell."""
 INT8_METHOD = "quantizer/untrained-int8"
+Made = TypeVar("Made")
 NO_AXIS = "no width can shrink: every axis is frozen"
 
 
@@ -103,7 +105,7 @@ class Workshop:
         return found
 
 
-def attempt(build: Callable[[], Built]) -> Built | str:
+def attempt(build: Callable[[], Made]) -> Made | str:
     """What ``build`` gives, or why it gives nothing: whatever one candidate meets, the others are worth having."""
     try:
         return build()

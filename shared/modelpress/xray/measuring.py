@@ -16,7 +16,7 @@ Say = Callable[[str], None]
 
 @dataclass
 class Measured:
-    """``latencies`` by candidate's name; ``batches`` that were measured; why not more; and whether it can be trusted."""
+    """``latencies`` by candidate's name, the ``batches`` measured, why not more, and what speaks against trust."""
 
     latencies: dict[str, list[Latency]] = field(default_factory=dict)
     batches: list[int] = field(default_factory=list)

@@ -86,7 +86,7 @@ def take(model: Model, subject: Subject, options: Options, catalogue: Catalogue,
     found = axes_found(model, axes)
     suggestion = suggested(width_series(candidates, smallest), smallest)
     return XRay(
-        source=subject.source,
+        source=subject.title,
         verdict=verdict(candidates, smallest),
         batches=tuple(measured.batches),
         candidates=candidates,
@@ -120,15 +120,15 @@ def _batches(model: Model, wanted: tuple[int, ...]) -> tuple[int, ...]:
 def _build_all(workshop: Workshop, options: Options, clock: Clock, say: Say) -> _Workbench:
     """Every way that the budget has time for; the dense model always."""
     bench = _Workbench()
-    slowest_s = 0.0
+    last_s = 0.0
     for way in WAYS:
-        if not clock.may_build(slowest_s) and way != DENSE:
-            bench.skipped.append(Skipped(way.name, _no_time(clock, slowest_s)))
+        if not clock.may_build(last_s) and way != DENSE:
+            bench.skipped.append(Skipped(way.name, _no_time(clock, last_s)))
             continue
         say(f"building {way.name}")
         before_s = clock.elapsed_s
         _add(bench, way, workshop, options.threads)
-        slowest_s = max(slowest_s, clock.elapsed_s - before_s)
+        last_s = clock.elapsed_s - before_s
     return bench
 
 

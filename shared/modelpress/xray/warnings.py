@@ -14,7 +14,8 @@ SMALL_LAYER_US = 10.0
 """Calls of kernels cost some microseconds each: a model whose layers take no longer is bound by that."""
 WIDE = 0.1
 """A share of weights in floats that is worth a word."""
-UNSUPPORTED_OF_INTEREST = 0.01
+TELLING = 0.01
+"""A share of the multiplications that is."""
 
 
 def warnings(
@@ -24,54 +25,58 @@ def warnings(
     batches: Sequence[int],
 ) -> tuple[str, ...]:
     """In the order of what they cost."""
-    return tuple(
-        [*_no_gain(candidates, layers, batches), *_in_floats(candidates, layers), *_odd_widths(axes), *_few_axes(axes)]
-    )
+    no_gain, in_floats = _no_gain(candidates, layers, batches), _in_floats(candidates, layers)
+    return (*no_gain, *in_floats, *_odd_widths(axes), *_few_axes(axes))
 
 
 def _no_gain(candidates: Sequence[Candidate], layers: Sequence[LayerFinding], batches: Sequence[int]) -> Iterator[str]:
-    int8 = next((c for c in candidates if c.int8 and c.width == 1), None)
+    int8 = _int8_alone(candidates)
     for batch in batches if int8 else ():
         one = int8.at(batch) if int8 else None
-        if one is None or gain(one) is Gain.FASTER:
+        if int8 is None or one is None or gain(one) is Gain.FASTER:
             continue
         told = "slower" if gain(one) is Gain.SLOWER else "no faster"
-        yield f"int8 alone is {told} at batch {batch} ({one.ratio_low:.2f} to {one.ratio_high:.2f}×): {_why(layers)}"
+        interval = f"({one.ratio_low:.2f} to {one.ratio_high:.2f}×)"
+        yield f"int8 alone is {told} at batch {batch} {interval}: {_why(int8, layers)}"
 
 
-def _why(layers: Sequence[LayerFinding]) -> str:
+def _int8_alone(candidates: Sequence[Candidate]) -> Candidate | None:
+    return next((c for c in candidates if c.int8 and c.width == 1), None)
+
+
+def _why(int8: Candidate, layers: Sequence[LayerFinding]) -> str:
     """What the time is spent on where integer arithmetic does not help."""
     timed = [layer for layer in layers if layer.dense_us]
     total = sum(layer.dense_us or 0 for layer in timed)
-    multiplying = [layer for layer in timed if layer.macs]
-    if not multiplying:
-        return "none of its time goes to multiplications"
-    share = sum(layer.dense_us or 0 for layer in multiplying) / total
-    if share < 0.5:
-        return f"only {share:.0%} of the time goes to multiplications"
+    helped = sum(layer.dense_us or 0 for layer in timed if layer.macs and layer.path not in int8.float_layers)
+    if not total or helped < 0.5 * total:
+        share = helped / total if total else 0
+        return f"only {share:.0%} of the time goes to multiplications that have an integer kernel"
     if total / len(timed) < SMALL_LAYER_US:
         return f"its layers take {total / len(timed):.1f} µs each, which calling a kernel costs; it is overhead-bound"
-    return "reading weights and activations and changing their format costs what the arithmetic saves; memory-bound"
+    return "changing the number format of what is read and written costs what the arithmetic saves; it is memory-bound"
 
 
 def _in_floats(candidates: Sequence[Candidate], layers: Sequence[LayerFinding]) -> Iterator[str]:
-    int8 = next((c for c in candidates if c.int8 and c.width == 1), None)
+    int8 = _int8_alone(candidates)
     if int8 is None:
         return
-    total = sum(layer.macs for layer in layers)
-    named = [layer for layer in layers if layer.path in int8.float_layers]
-    if total and named:
-        share = sum(layer.macs for layer in named) / total
-        names = _some([f"{layer.path} ({layer.type})" for layer in named])
-        if share >= UNSUPPORTED_OF_INTEREST:
-            yield f"int8 leaves {share:.0%} of the multiplications in floats, for want of integer kernels: {names}"
-    weights = sum(layer.weight_bytes for layer in layers)
-    floats = [layer for layer in layers if layer.weight_bytes and _keeps_float_weights(layer, int8)]
-    kept = sum(layer.weight_bytes for layer in floats)
-    if weights and kept / weights >= WIDE:
-        dearest = sorted(floats, key=lambda layer: -layer.weight_bytes)
+    computed = [layer for layer in layers if layer.path in int8.float_layers]
+    share = _share(computed, layers, "macs")
+    if share >= TELLING:
+        names = _some([f"{layer.path} ({layer.type})" for layer in computed])
+        yield f"int8 leaves {share:.0%} of the multiplications in floats, for want of integer kernels: {names}"
+    kept = [layer for layer in layers if layer.weight_bytes and _keeps_float_weights(layer, int8)]
+    share = _share(kept, layers, "weight_bytes")
+    if share >= WIDE:
+        dearest = sorted(kept, key=lambda layer: -layer.weight_bytes)
         names = _some([f"{layer.path} ({layer.type}, {fmt.size(layer.weight_bytes)})" for layer in dearest])
-        yield f"int8 leaves {kept / weights:.0%} of the weights' bytes in floats: {names}"
+        yield f"int8 leaves {share:.0%} of the weights' bytes in floats: {names}"
+
+
+def _share(some: Sequence[LayerFinding], layers: Sequence[LayerFinding], figure: str) -> float:
+    total = sum(getattr(layer, figure) for layer in layers)
+    return sum(getattr(layer, figure) for layer in some) / total if total else 0.0
 
 
 def _keeps_float_weights(layer: LayerFinding, int8: Candidate) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -79,9 +80,10 @@ def plan(
     data: options.Data = None,
     settings: options.Settings = None,
     seed: options.Seed = None,
+    home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what would run: inputs resolved, every default filled. Nothing runs."""
+    """Show what would run: inputs resolved, every default filled; what an x-ray found not to pay. Nothing runs."""
     from modelpress.catalogue import load_catalogue
     from modelpress.pipeline.render import render_plan
 
@@ -90,6 +92,23 @@ def plan(
         output.emit_json(made.model_dump(mode="json"))
     else:
         output.say(render_plan(made, load_catalogue()))
+        for line in _advice(made, model, home):
+            output.say(f"warning: {line}", "yellow")
+
+
+def _advice(plan: Plan, model: str | None, home: Path | None) -> list[str]:
+    """What an x-ray on this machine found not to pay; a model that is not there yet has had none."""
+    from modelpress.errors import NotFoundError
+    from modelpress.xray.targets import advice
+
+    if model is None:
+        return []
+    with options.client(home) as client:
+        try:
+            digest = client.artifact(model).digest
+        except NotFoundError:
+            return []
+        return advice(client.store, plan, digest, client.catalogue)
 
 
 def _plan(pipeline: str, model: str | None, data: str | None, settings: list[str] | None, seed: int | None) -> Plan:
