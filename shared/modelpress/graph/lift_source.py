@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import re
+import traceback
 from itertools import pairwise
+from pathlib import PureWindowsPath
 from typing import Any
 
+import torch
 from torch import Tensor, fx, nn
 
+import modelpress
 from modelpress.errors import ExportError
 
 MAX_CODE = 200
 """Characters of the user's line that a message shows."""
+_PLACE = re.compile(r'File "(?P<path>[^<][^"]*)", line (?P<line>\d+)')
+_TORCH, _OWN = (package.__path__[0] + os.sep for package in (torch, modelpress))
 
 
 def bound(node: fx.Node) -> dict[str, Any]:
@@ -47,10 +55,22 @@ def owner(node: fx.Node) -> tuple[str, str]:
 
 
 def user_line(node: fx.Node) -> str:
-    """``, called at model.py:31 in forward: x = torch.fft.fft(x)``, from the trace that export kept."""
-    lines = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip()]
-    frames = [pair for pair in pairwise(lines) if pair[0].startswith('File "') and not pair[0].startswith('File "<')]
-    if not frames:
-        return ""
-    place, code = frames[-1]
-    return f", called at {place.removeprefix('File ')}: {code[:MAX_CODE]}"
+    """``, called at model.py:31: x = torch.fft.fft(x)``, from the trace that export kept; empty without one.
+
+    The innermost line that is not torch's own, if there is one: files by their names alone, which are no one's paths.
+    """
+    lines = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines()]
+    found = [(match, code) for place, code in pairwise(lines) if (match := _PLACE.match(place))]
+    theirs = [pair for pair in found if not pair[0]["path"].startswith(_TORCH)] or found
+    return called_at(theirs[-1][0]["path"], theirs[-1][0]["line"], theirs[-1][1]) if theirs else ""
+
+
+def called_at(path: str, line: int | str, code: str) -> str:
+    """``, called at model.py:31: x = torch.fft.fft(x)``."""
+    return f", called at {PureWindowsPath(path).name}:{line}: {code[:MAX_CODE]}"  # which takes both kinds of slash
+
+
+def raised_at(error: Exception) -> str:
+    """`called_at` of the user's code, innermost, that an error went through; empty where it went through none."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if not f.filename.startswith((_TORCH, _OWN, "<"))]
+    return called_at(frames[-1].filename, frames[-1].lineno or 0, frames[-1].line or "") if frames else ""

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from modelpress.errors import ExportError
 from modelpress.graph import names
 from modelpress.graph.inputs import Inputs
+from modelpress.graph.lift_source import raised_at
 from modelpress.graph.model import BATCH
 from modelpress.graph.outputs import Leaf, plain
 
@@ -130,7 +131,11 @@ def _equal(x: Tensor, y: Tensor) -> bool:
 
 def _compare_gradients(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list[str]:
     """Outputs must be equal; a note for each parameter whose gradient the graph does not reproduce, or does not use."""
-    outputs, theirs = _backward(net, lambda: _run(net, inputs))
+    try:
+        outputs, theirs = _backward(net, lambda: _run_examples(net, inputs))
+    except GradientError as e:
+        fails = f"the module's own backward raises {e}; gradients were not compared"
+        return [fails, *_compare_outputs(net, graph, [inputs])]
     ours: dict[str, Digest] = {}
 
     def run() -> Leaves:
@@ -146,10 +151,25 @@ def _compare_gradients(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list
     return [*notes, f"unused by the eval graph and left out: {', '.join(unused)}"] if unused else notes
 
 
+class GradientError(Exception):
+    """The gradient of a module's outputs cannot be computed."""
+
+
+def _run_examples(net: nn.Module, inputs: Inputs) -> Leaves:
+    try:
+        return _run(net, inputs)
+    except Exception as e:  # the user's own code: values that an export, which has shapes only, does not see
+        told = f"{type(net).__name__} raises {type(e).__name__} on its example inputs{raised_at(e)}: {e}"
+        raise ExportError(told) from e
+
+
 def _backward(module: nn.Module, call: Callable[[], Leaves]) -> tuple[dict[str, Leaf], dict[str, Digest]]:
     """Outputs, and what the gradient of their fixed random projection is for each parameter that has one.
 
     Each gradient is dropped as soon as it is summed up: never are all of them in memory.
+
+    Raises:
+        GradientError: from the backward pass; it says what was raised.
     """
     found: dict[str, Digest] = {}
     named = {n: p for n, p in module.named_parameters() if p.requires_grad}
@@ -163,6 +183,8 @@ def _backward(module: nn.Module, call: Callable[[], Leaves]) -> tuple[dict[str, 
             ]
             try:
                 torch.autograd.backward(total, inputs=list(named.values()))
+            except Exception as e:  # whatever an operator or the user's own autograd.Function raises
+                raise GradientError(f"{type(e).__name__}: {e}") from e
             finally:
                 for handle in handles:
                     handle.remove()

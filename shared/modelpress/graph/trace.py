@@ -17,9 +17,18 @@ from torch.utils import _pytree as pytree
 from modelpress.errors import ExportError
 from modelpress.graph.fixed_sizes import explain
 from modelpress.graph.inputs import Inputs
+from modelpress.graph.lift_source import raised_at
 from modelpress.graph.outputs import plain
 
+LOGGERS = ("torch._subclasses.fake_tensor", "torch.export", "torch.fx.experimental.symbolic_shapes")
+"""They log whole graphs on the way to an error."""
 HINT = "leave these dimensions out of dynamic={...}, or compute with x.shape there instead of a number"
+WAYS_OUT = {
+    "data-dependent": "a graph cannot depend on the values of tensors: take torch.where or a mask instead",
+    "uninitialized parameter": "call the module once before the export, so that its lazy layers get their sizes",
+    "not a known type": "return a dict or a tuple, or register the class with torch.export.register_dataclass",
+}
+"""What to do, by a part of what torch says."""
 
 
 @dataclass(frozen=True)
@@ -57,22 +66,28 @@ def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
         return run()
     except Exception as e:  # torch.export raises many unrelated types; all mean that this module does not export
         fixed = explain(e, inputs, run)
-        told = f"its code fixes {fixed}; {HINT}" if fixed else _first_lines(e)
+        told = f"its code fixes {fixed}; {HINT}" if fixed else f"{_first_lines(e)}{raised_at(e)}{_way_out(e)}"
         raise ExportError(f"{type(net).__name__} does not export: {told}") from e
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
     """What torch logs on its way to an error, the error says too."""
-    logger = logging.getLogger("torch._subclasses.fake_tensor")
-    level = logger.level
+    loggers = [logging.getLogger(name) for name in LOGGERS]
+    levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            logger.setLevel(logging.CRITICAL)
+            for logger in loggers:
+                logger.setLevel(logging.CRITICAL)
             yield
         finally:
-            logger.setLevel(level)
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _way_out(error: Exception) -> str:
+    return next((f"; {way}" for said, way in WAYS_OUT.items() if said in str(error)), "")
 
 
 def _first_lines(error: Exception) -> str:

@@ -127,13 +127,27 @@ def test_an_unknown_operator_names_itself_and_the_line() -> None:
         export(Unsupported(), torch.randn(3, 6))
 
 
+def test_the_line_is_the_users_and_not_one_of_torch() -> None:
+    class Renorms(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.words = nn.Embedding(5, 4, max_norm=1.0)
+
+        def forward(self, tokens: Tensor) -> Tensor:
+            y: Tensor = self.words(tokens)
+            return y
+
+    with pytest.raises(ExportError, match=r"called at test_lift\.py:\d+: y: Tensor = self\.words"):
+        export(Renorms(), torch.tensor([[1, 4], [2, 3]]))
+
+
 class Branches(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         return x if x.sum() > 0 else -x
 
 
 def test_a_module_that_does_not_export_says_so() -> None:
-    with pytest.raises(ExportError, match="Branches does not export"):
+    with pytest.raises(ExportError, match=r"Branches does not export.*called at test_lift\.py:\d+: return x.*where"):
         export(Branches(), torch.randn(3, 6))
 
 

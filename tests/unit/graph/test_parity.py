@@ -82,6 +82,39 @@ def test_a_gradient_that_a_custom_function_replaces_is_named() -> None:
     assert any("gradient of 'layer.weight' is not carried" in note for note in notes)
 
 
+class FailsBackward(Net):
+    def forward(self, x: Tensor) -> Tensor:
+        grown = self.layer(x).exp()
+        y: Tensor = self.norm(grown) + grown.square()
+        grown.add_(1)
+        return y
+
+
+def test_a_module_whose_own_backward_raises_is_taken_with_a_note() -> None:
+    model, inputs = lifted(net := FailsBackward().eval())
+    notes = compare(net, model.module, inputs)
+    assert any("own backward raises RuntimeError" in n and "gradients were not compared" in n for n in notes)
+    with torch.no_grad():
+        model.module.get_parameter("layer.weight")[1, 2] += 1e-3
+    with pytest.raises(ExportError, match="another output at batch 3"):
+        compare(net, model.module, inputs)
+
+
+class LooksUp(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(5, 4)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        y: Tensor = self.words(tokens)
+        return y
+
+
+def test_examples_that_the_module_itself_refuses_are_named_with_the_line() -> None:
+    with pytest.raises(ExportError, match=r"LooksUp raises IndexError .*test_parity\.py:\d+: y: Tensor = self\.words"):
+        export(LooksUp(), torch.tensor([[1, 7], [2, 3]]))
+
+
 def test_other_batch_statistics_are_named() -> None:
     model, inputs = lifted(net := Net().eval())
     model.module.get_submodule("norm").momentum = 0.5  # type: ignore[assignment]

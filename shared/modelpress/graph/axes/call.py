@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -12,6 +11,7 @@ from torch import fx, nn
 
 from modelpress.graph.axes.expr import Dims, Expr
 from modelpress.graph.leaves import leaf_type
+from modelpress.graph.lift_source import user_line
 from modelpress.graph.shapes import Shape, Shapes
 
 Value: TypeAlias = "Dims | tuple[Value, ...] | None"
@@ -66,7 +66,7 @@ class Call:
     @property
     def why(self) -> str:
         """The reason given for what freezes here: ``view at view_3, called at model.py:31: x = x.view(2, -1)``."""
-        return f"{self.operator} at {self.node.name}{called_at(self.node)}"
+        return f"{self.operator} at {self.node.name}{user_line(self.node)}"
 
     @property
     def shape(self) -> Shape:
@@ -132,13 +132,6 @@ class Call:
     def contract(self, dims: Dims, *sources: fx.Node) -> None:
         """Report that ``dims``, which every one of ``sources`` has, are summed over."""
         self.contractions.append(Contraction(self.operator, dims, sources))
-
-
-def called_at(node: fx.Node) -> str:
-    """The user's line, in a graph that was lifted just now: files do not keep it."""
-    lines = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines() if line.strip()]
-    found = re.match(r'File "(?:.*[/\\\\])?(.+)", line (\d+)', lines[-2]) if len(lines) > 1 else None
-    return f", called at {found[1]}:{found[2]}: {lines[-1]}" if found else ""
 
 
 def operator_name(node: fx.Node) -> str:
