@@ -148,6 +148,8 @@ class _Checker(fx.Interpreter):
     def call_function(self, target: Any, args: Any, kwargs: Any) -> Any:
         if operators.names()[target] in operators.PLAIN:
             _check_plain(operators.names()[target], args)
+        if target is torch.ops.aten._weight_norm.default:
+            _check_weight_norm(*args, **kwargs)
         result = super().call_function(target, args, kwargs)
         if isinstance(result, int) and abs(result) > MAX_INT:
             raise ModelFormatError(f"the integer {result} is beyond 64 bits")
@@ -182,6 +184,13 @@ def _check_plain(name: str, args: Sequence[Any]) -> None:
         wanted = {"n": int, "i": int, "f": int | float, "t": Tensor}.get(letter, object)
         if not isinstance(value, wanted):
             raise ModelFormatError(f"wants {wanted}, not a {type(value).__name__}")
+
+
+def _check_weight_norm(v: Tensor, g: Tensor, dim: int = 0) -> None:
+    """The CPU's kernel reads and writes as many entries of ``g`` as ``v`` has there, and looks at no shape."""
+    wanted = [n if i == dim else 1 for i, n in enumerate(v.shape)] if dim >= 0 else []
+    if not -1 <= dim < v.ndim or list(g.shape) != wanted:
+        raise ModelFormatError(f"lengths of {list(g.shape)} along {dim} for directions of {list(v.shape)}")
 
 
 def _recur(leaf: nn.RNNBase, x: Tensor, state: Any = None) -> Any:

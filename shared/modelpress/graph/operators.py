@@ -196,8 +196,12 @@ WORDS: Mapping[str, tuple[str, ...]] = {
 }
 """What an argument that is text may say; ``equation`` (of einsum) is the only other one."""
 EQUATION = re.compile(r"[A-Za-z., ]{0,100}(->[A-Za-z. ]{0,50})?")
-FINITE = ("eps", "momentum", "scale_factors", "scales_h", "scales_w")
+FINITE = ("eps", "momentum")
 """Numbers that may be neither infinite nor NaN; others may: a mask fills with -inf."""
+SCALES = ("scale_factors", "scales_h", "scales_w")
+MAX_SCALE = 2.0**16
+"""Scale factors lie between its reciprocal and it: the CPU's kernels take positions over smaller ones for integers
+unchecked, and read from where they overflow to."""
 
 
 def _check_value(where: str, key: str, value: Any) -> None:
@@ -210,6 +214,8 @@ def _check_value(where: str, key: str, value: Any) -> None:
     numbers = value if isinstance(value, list | tuple) else (value,)
     if key in FINITE and not all(math.isfinite(n) for n in numbers if isinstance(n, float)):
         raise ModelFormatError(f"{where} must be finite, not {value}")
+    if key in SCALES and not all(1 / MAX_SCALE <= n <= MAX_SCALE for n in numbers if n is not None):
+        raise ModelFormatError(f"{where} must lie between {1 / MAX_SCALE:g} and {MAX_SCALE:g}, not {value}")
     if key == "pin_memory" and value:
         raise ModelFormatError(f"{where} names memory; a graph chooses no place")
 

@@ -65,7 +65,7 @@ REFUSED: dict[str, tuple[list[Json], str]] = {
         [call("aten.new_zeros.default", X, [1, 4, 2, 2]), call("aten.pixel_unshuffle.default", node(1), 0)], "nodes",
     ),
     "upsample": (
-        [IMAGE, call("aten.upsample_nearest2d.vec", node(1), None, [1e6, 1e6])],
+        [IMAGE, call("aten.upsample_nearest2d.vec", node(1), None, [6e4, 6e4])],
         "elements",
     ),
     "upsample by infinity": (
@@ -73,7 +73,22 @@ REFUSED: dict[str, tuple[list[Json], str]] = {
             IMAGE,
             call("aten.upsample_nearest2d.vec", node(1), None, [INFINITE, 1.0]),
         ],
-        "must be finite",
+        "must lie between",
+    ),
+    "upsample by steps beyond 64 bits": (
+        [IMAGE, call("aten.upsample_nearest2d.default", node(1), [9, 9], 1e-300, None)], "scales_h' must lie between",
+    ),
+    "upsample by a scale of zero": (
+        [IMAGE, call("aten.upsample_bilinear2d.default", node(1), [9, 9], False, 1.0, 0)], "scales_w' must lie between",
+    ),
+    "weight norm with one length for many": (
+        [call("aten.new_ones.default", X, [1, 1]), call("aten._weight_norm.default", X, node(1), 0)], "lengths of",
+    ),
+    "weight norm with lengths of another shape": (
+        [call("aten.new_ones.default", X, [2]), call("aten._weight_norm.default", X, node(1))], "lengths of",
+    ),
+    "weight norm along no dimension": (
+        [call("aten.new_ones.default", X, [2, 1]), call("aten._weight_norm.default", X, node(1), 2)], "lengths of",
     ),
     "pool to a large map": (
         [IMAGE, call("aten.adaptive_avg_pool2d.default", node(1), [2**20] * 2)],
@@ -133,6 +148,16 @@ def test_other_sizes_than_the_examples_are_checked_on_their_own() -> None:
         bounds.check_shapes(model.module, model.module.graph, model.inputs, {"batch": batch})
     with pytest.raises(ModelFormatError, match=r"nodes\[2\]: .*elements"):
         bounds.check_shapes(model.module, model.module.graph, model.inputs, {"batch": 50_000})
+
+
+@pytest.mark.parametrize(("dim", "shape"), [(0, [2, 1]), (1, [1, 4]), (-1, [])])
+def test_weight_norm_along_any_dimension_loads(dim: int, shape: list[int]) -> None:
+    model = read(
+        graph([call("aten.new_ones.default", X, shape), call("aten._weight_norm.default", X, node(1), dim)], (2, 4))
+    )
+    (x,) = model.examples()
+    axes = [0, 1] if dim < 0 else [1 - dim]
+    assert torch.allclose(model.module(x), x / x.norm(dim=axes, keepdim=True))
 
 
 def test_seventeen_dimensions_are_refused() -> None:
