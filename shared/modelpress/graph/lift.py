@@ -114,7 +114,7 @@ class Lifter:
         """The new graph's counterpart of one node."""
         if node.op == "placeholder":
             taken, name = sum(n.op == "placeholder" for n in self.graph.nodes), str(node.target)
-            return self.graph.placeholder(name if names.is_input_name(name) else f"input_{taken}")
+            return names.placeholder(self.graph, name if names.is_input_name(name) else f"input_{taken}")
         if node.op == "get_attr":
             at = register(self.root, clean(str(node.target)), fetch(self.source, str(node.target)))
             return self.graph.get_attr(at)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 from functools import cache
@@ -11,6 +12,10 @@ from torch import fx, nn
 
 SEGMENT = re.compile(r"[A-Za-z0-9_]{1,200}")
 MAX_DEPTH = 24
+WORDS_OF_SOURCE = frozenset(
+    ("self", "torch", "device", "inf", "nan", "getattr", "pytree", "fx_pytree", "NoneType")
+)  # fmt: skip
+"""What the source that torch writes for a graph means by these names must not be an input."""
 MAX_LETTERS = 400
 """Of a path: the source that torch writes for a graph holds each many times."""
 
@@ -34,7 +39,16 @@ def is_path(text: str) -> bool:
 
 
 def is_input_name(text: str) -> bool:
-    return is_segment(text) and text.isidentifier() and text not in ("self", "torch", "device", "inf", "nan")
+    return is_segment(text) and text.isidentifier() and text not in WORDS_OF_SOURCE
+
+
+def placeholder(graph: fx.Graph, name: str) -> fx.Node:
+    """The input ``name`` of ``graph``.
+
+    Left to itself, torch calls the node of an input that hides a builtin (``input``) ``input_1``, and an input that
+    really is ``input_1`` then has the value of the other: no input's name begins as ours does.
+    """
+    return graph.create_node("placeholder", name, name=f"__{name}" if hasattr(builtins, name) else name)
 
 
 def clean(path: str) -> str:

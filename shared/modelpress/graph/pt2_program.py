@@ -143,7 +143,7 @@ class GraphReader:
         taken.add(free)
         if len(taken) > MAX_INPUTS:
             raise ModelFormatError(f"the graph has more than {MAX_INPUTS} inputs")
-        self._define(name, self.graph.placeholder(free), where)
+        self._define(name, names.placeholder(self.graph, free), where)
 
     def _define(self, name: str, node: fx.Node, where: str) -> None:
         if name in self.values:

@@ -179,7 +179,7 @@ def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document
             raise ModelFormatError(f"{where}: '{node.input}' is no input name: a Python identifier, no reserved word")
         if nodes and nodes[-1].op != "placeholder":
             raise ModelFormatError(f"{where}: inputs come before all other nodes")
-        return graph.placeholder(node.input)
+        return names.placeholder(graph, node.input)
     if isinstance(node, TensorNode):
         if node.tensor not in document.tensors or not names.is_path(node.tensor):
             raise ModelFormatError(f"{where}: there is no tensor '{node.tensor}'")

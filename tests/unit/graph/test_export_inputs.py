@@ -31,6 +31,16 @@ class Everything(nn.Module):
         return -y if flag else y
 
 
+class Difference(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 4)
+
+    def forward(self, input: Tensor, input_1: Tensor) -> Tensor:
+        out: Tensor = self.layer(input) - input_1
+        return out
+
+
 class Tokens(nn.Module):
     def __init__(self, longest: int = 16) -> None:
         super().__init__()
@@ -161,3 +171,11 @@ class PinsLength(nn.Module):
 def test_what_is_refused(net: nn.Module, inputs: Any, dynamic: Any, told: str) -> None:
     with pytest.raises(ExportError, match=told):
         export(net, inputs, dynamic=dynamic)
+
+
+def test_a_builtins_name_and_the_same_with_a_number_are_two_inputs() -> None:
+    net, x = Difference(), (torch.ones(2, 4), torch.zeros(2, 4))
+    model = export(net, x)
+    assert [spec.name for spec in model.inputs] == ["input", "input_1"]
+    files = save(model)
+    assert torch.equal(load(files.graph_json, files.tensors).module(*x), net(*x))

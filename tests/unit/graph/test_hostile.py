@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import builtins
 import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from modelpress.errors import ModelFormatError
+from modelpress.graph.names import WORDS_OF_SOURCE, is_input_name
 from modelpress.graph.operators import PLAIN, targets
 from modelpress.graph.serialise import load, save
 from tests.unit.graph.crafted import Change, Json, call, changed, graph, node, read, stored
@@ -18,7 +21,7 @@ LEAF = "head"
 NAMES = (
     "x'); raise SystemExit(7); ('", "x\nraise SystemExit(7)", "x={raise_}", "x#", "x y", "x\u0000", "é", "", "x." * 30,
 )  # fmt: skip
-NO_INPUTS = (*NAMES, "self", "class", "1x", "forward")
+NO_INPUTS = (*NAMES, *sorted(WORDS_OF_SOURCE), "class", "1x", "forward")
 
 
 def first(graph: Json, op: str) -> Json:
@@ -187,6 +190,23 @@ def test_an_outputs_key_may_be_any_text_and_runs_nothing(key: str) -> None:
     assert list(model.module(x)) == ["z", key]
     files = save(model)
     assert list(load(files.graph_json, files.tensors).module(x)) == ["z", key]
+
+
+def test_no_input_takes_the_place_of_another_or_of_a_builtin() -> None:
+    """Torch writes source in which ``input`` becomes ``input_1``; paths with numbers are read by ``getattr``."""
+    drop = {"0.1": {"type": "Dropout", "config": {"p": 0.5}}}
+    call_of_leaf: Json = {"op": "leaf", "leaf": "0.1", "args": [node(0)]}
+    nodes = [{"op": "input", "input": "y"}, call_of_leaf, call("aten.sub.Tensor", node(2), node(1))]
+    names = [name for name in (*dir(builtins), "x", "slice_1") if is_input_name(name)]
+    assert {"input", "slice", "type"} - {*names} == {"type"}  # an attribute of modules
+    for name in names:
+        document = json.loads(graph(nodes, leaves=drop, output=node(3)))
+        other = {**document["inputs"][0], "name": f"{name}_1"}
+        document["inputs"] = [{**other, "name": name}, other]
+        for i in (0, 1):
+            document["nodes"][i]["input"] = document["inputs"][i]["name"]
+        model = read(json.dumps(document).encode())
+        assert model.module(torch.ones(1, 4), torch.zeros(1, 4)).tolist() == [[1.0] * 4], name
 
 
 def test_text_in_an_argument_is_one_of_the_operators_words() -> None:
