@@ -26,7 +26,7 @@ from modelpress.graph.lift_creators import CREATORS, PLACES, create, dtype_argum
 from modelpress.graph.lift_dtypes import CASTS, FOLLOWS, Comparison, Misaligned, dtype_of
 from modelpress.graph.lift_leaves import AFFINE, DROPOUTS, LEAVES, Leaf, attention, dropout
 from modelpress.graph.lift_memory import WRITERS, changes_in_place, pure
-from modelpress.graph.lift_refusals import refusal
+from modelpress.graph.lift_refusals import refusal, sized_by_data
 from modelpress.graph.lift_source import bound, fetch, is_owned, owner
 from modelpress.graph.lift_tree import clean, leaf_path, put, register
 from modelpress.graph.lift_values import Values
@@ -145,7 +145,7 @@ class Lifter:
 
     def _operator(self, node: fx.Node) -> Any:
         target = canonical(node.target)
-        if target not in operators.names() and node.target not in WRITERS:
+        if (target not in operators.names() and node.target not in WRITERS) or sized_by_data(node):
             raise ExportError(refusal(node))
         args: tuple[Any, ...] = fx.map_arg(node.args, self.values.of)
         if target is operator.getitem and isinstance(args[0], tuple):

@@ -151,6 +151,18 @@ class DataSized(_Net):
         return torch.nonzero(self.a(x))
 
 
+class Selects(_Net):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.a(x)
+        return y[y > 0].sum()
+
+
+class Maps(_Net):
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = torch.vmap(self.a)(x)
+        return y
+
+
 class OutOfFormat(_Net):
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = torch.fft.fft(self.a(x)).real
@@ -163,6 +175,8 @@ class OutOfFormat(_Net):
         (Branches(), r"cond branches on data.*torch\.where"),
         (Noise(), r"aten\.randn_like\.default draws random numbers in evaluation.*test_lift_regions\.py.*randn_like"),
         (DataSized(), r"aten\.nonzero\.default makes sizes or numbers out of data.*nonzero.*mask"),
+        (Selects(), r"aten\.index\.Tensor makes sizes or numbers out of data, called at test_lift_regions\.py.*y > 0"),
+        (Maps(), r"the operator _\w+ is a part of torch\.vmap"),
         (OutOfFormat(), r"aten\.fft_fft\.default is not in the format yet.*test_lift_regions\.py.*torch\.fft"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
