@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from modelpress.measure.rounds import calls_a_turn
 
-BUILD_SHARE, MEASURED_SHARE = 0.6, 0.9
-"""Of the budget: by when all is built, and by when it is measured too. The layers' times and the page take the rest."""
+MEASURED_SHARE = 0.9
+"""Of the budget, by when all is built and measured. The layers' times and the page take the rest."""
+LEAST_SHARE, MOST_SHARE = 0.1, 0.4
+"""Of the budget that is kept for measuring while candidates are built."""
 FEW_ROUNDS = 5
 """At the least: with fewer there is no interval to speak of."""
 SETTLED_S = 8.0
@@ -37,9 +39,10 @@ class Clock:
         """For measuring."""
         return max(0.0, MEASURED_SHARE * self.budget_s - self.elapsed_s)
 
-    def may_build(self, expected_s: float) -> bool:
-        """Whether something that takes so long ends within the share for building."""
-        return self.elapsed_s + expected_s <= BUILD_SHARE * self.budget_s
+    def may_build(self, expected_s: float, measuring_s: float) -> bool:
+        """Whether something that takes so long ends in time for measurements that take about so long."""
+        kept_s = min(max(measuring_s, LEAST_SHARE * self.budget_s), MOST_SHARE * self.budget_s)
+        return expected_s + kept_s <= self.left_s
 
 
 def round_s(call_s: float) -> float:

@@ -42,7 +42,10 @@ class Way:
 
 
 DENSE = Way(Fraction(1), False)
-WAYS = (DENSE, Way(Fraction(1), True), *(Way(width, int8) for width in WIDTHS for int8 in (False, True)))
+INT8 = Way(Fraction(1), True)
+ALWAYS = (DENSE, INT8)
+"""Whatever the budget: without these there is nothing to say."""
+WAYS = (*ALWAYS, *(Way(width, int8) for width in WIDTHS for int8 in (False, True)))
 """All, in the order in which they are built: what tells most comes first."""
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from modelpress.graph.packages.session import Session
 from modelpress.measure.rounds import DISTURBED_PER_S, NOISY, Call, Rounds, ratio, take_turns
-from modelpress.xray.budget import FEW_ROUNDS, SETTLED_S, Clock, affordable, needed_s
+from modelpress.report import format as fmt
+from modelpress.xray.budget import FEW_ROUNDS, MEASURED_SHARE, SETTLED_S, Clock, affordable, needed_s
 from modelpress.xray.findings import Latency, Skipped
 
 Say = Callable[[str], None]
@@ -28,13 +30,12 @@ class Measured:
 def measure(sessions: Mapping[str, Session], batches: Sequence[int], clock: Clock, say: Say) -> Measured:
     """Time ``sessions``, the dense model's first, at each of ``batches``, ascending; all take turns."""
     found = Measured()
-    calls_s: dict[str, float] = {}
     for i, batch in enumerate(batches):
         calls = {name: _bind(session, batch) for name, session in sessions.items()}
-        calls_s = _grown(calls_s, batch / batches[i - 1]) if calls_s else {n: _once_s(c) for n, c in calls.items()}
+        calls_s = {name: _expected_s(name, session, batch, found) for name, session in sessions.items()}
         seconds = clock.left_s / (len(batches) - i)
         names = affordable(calls_s, seconds)
-        if i and len(names) < 2:
+        if i and len(names) < min(2, len(sessions)):
             found.warnings.append(_too_long(batch, needed_s(calls_s.values()), clock))
             continue
         names = names if len(names) > 1 else list(sessions)[:2]
@@ -43,7 +44,6 @@ def measure(sessions: Mapping[str, Session], batches: Sequence[int], clock: Cloc
         _record(found, rounds, batch)
         left_out = [name for name in sessions if name not in names]
         found.skipped += [Skipped(f"{name} at batch {batch}", _why(clock)) for name in left_out]
-        calls_s = {n: rounds.sides[n].median_ms / 1e3 if n in names else s for n, s in calls_s.items()}
     return found
 
 
@@ -52,17 +52,19 @@ def _bind(session: Session, batch: int) -> Call:
     return lambda: session(*inputs)
 
 
-def _once_s(call: Call) -> float:
+def _expected_s(name: str, session: Session, batch: int, found: Measured) -> float:
+    """From what it took at a smaller batch, of which a larger one takes no longer a sample."""
+    known = found.latencies.get(name)
+    return known[-1].median_ms / 1e3 * batch / known[-1].batch if known else once_s(session, batch)
+
+
+def once_s(session: Session, batch: int) -> float:
     """The second of two calls."""
+    call = _bind(session, batch)
     call()
     start = time.perf_counter()
     call()
     return time.perf_counter() - start
-
-
-def _grown(calls_s: Mapping[str, float], times: float) -> dict[str, float]:
-    """At a batch so many times as large no call takes longer than so many times as long."""
-    return {name: call_s * times for name, call_s in calls_s.items()}
 
 
 def _record(found: Measured, rounds: Rounds, batch: int) -> None:
@@ -86,12 +88,12 @@ def told_noise(rounds: Rounds, batch: int) -> list[str]:
 
 
 def _too_long(batch: int, needed: float, clock: Clock) -> str:
-    more = clock.budget_s + needed
+    more = math.ceil((clock.budget_s - clock.left_s + needed) / MEASURED_SHARE / 10) * 10
     return (
-        f"batch {batch} was not measured: it takes about {needed:.0f} s, and {clock.left_s:.0f} s of the budget of "
-        f"{clock.budget_s:.0f} s were left; try --budget-s {more:.0f}"
+        f"batch {batch} was not measured: it takes about {fmt.duration(needed)}, and {fmt.duration(clock.left_s)} of "
+        f"the budget of {clock.budget_s:g} s were left; try --budget-s {more}"
     )
 
 
 def _why(clock: Clock) -> str:
-    return f"measuring it there does not fit the budget of {clock.budget_s:.0f} s; raise it with --budget-s"
+    return f"measuring it there does not fit the budget of {clock.budget_s:g} s; raise it with --budget-s"

@@ -11,15 +11,16 @@ from modelpress.graph.axes import analyse
 from modelpress.graph.costs import costs, totals
 from modelpress.graph.model import BATCH, Model
 from modelpress.graph.packages.session import Session, runtime_version
+from modelpress.report import format as fmt
 from modelpress.worker.fingerprint import machine, versions
 from modelpress.xray import memory
 from modelpress.xray.advice import Subject, next_command
-from modelpress.xray.budget import Clock
-from modelpress.xray.candidates import DENSE, WAYS, Built, Way, Workshop, attempt
+from modelpress.xray.budget import Clock, needed_s
+from modelpress.xray.candidates import ALWAYS, DENSE, WAYS, Built, Way, Workshop, attempt
 from modelpress.xray.findings import Candidate, Machine, Skipped, XRay
 from modelpress.xray.kernels import Kernel, float_layers, kernel_times_us
 from modelpress.xray.layers import layer_findings
-from modelpress.xray.measuring import Measured, measure
+from modelpress.xray.measuring import Measured, measure, once_s
 from modelpress.xray.sections.gains import Gain, gain
 from modelpress.xray.structure import axes_found, frozen_found, prunable_share
 from modelpress.xray.verdict import suggested, verdict, width_series
@@ -75,7 +76,7 @@ def take(model: Model, subject: Subject, options: Options, catalogue: Catalogue,
     batches, told = memory.fitting_batches(model, _batches(model, options.batches), weight_bytes, free_bytes)
     say("analysing which widths can change")
     axes = analyse(model)
-    bench = _build_all(Workshop(model, axes, catalogue), options, clock, say)
+    bench = _build_all(Workshop(model, axes, catalogue), batches, options, clock, say)
     measured = measure(bench.sessions, batches, clock, say)
     candidates = _candidates(bench, measured)
     smallest = measured.batches[0]
@@ -117,18 +118,21 @@ def _batches(model: Model, wanted: tuple[int, ...]) -> tuple[int, ...]:
     return wanted if counts else wanted[:1]
 
 
-def _build_all(workshop: Workshop, options: Options, clock: Clock, say: Say) -> _Workbench:
-    """Every way that the budget has time for; the dense model always."""
+def _build_all(workshop: Workshop, batches: Sequence[int], options: Options, clock: Clock, say: Say) -> _Workbench:
+    """The dense model and int8 always, and every other way that the budget has time for."""
     bench = _Workbench()
-    last_s = 0.0
+    last_s = measuring_s = 0.0
     for way in WAYS:
-        if not clock.may_build(last_s) and way != DENSE:
+        if way not in ALWAYS and not clock.may_build(last_s, measuring_s):
             bench.skipped.append(Skipped(way.name, _no_time(clock, last_s)))
             continue
         say(f"building {way.name}")
         before_s = clock.elapsed_s
         _add(bench, way, workshop, options.threads)
         last_s = clock.elapsed_s - before_s
+        if way == DENSE:
+            call_s = once_s(bench.sessions[way.name], batches[0])
+            measuring_s = needed_s(call_s * batch / batches[0] for batch in batches for _ in WAYS)
     return bench
 
 
@@ -153,7 +157,7 @@ def _with_session(workshop: Workshop, way: Way, threads: int) -> tuple[Built, Se
 
 def _no_time(clock: Clock, expected_s: float) -> str:
     return (
-        f"building it takes about {expected_s:.0f} s, which the budget of {clock.budget_s:.0f} s does not hold; "
+        f"building it takes about {fmt.duration(expected_s)}, for which the budget of {clock.budget_s:g} s has no room; "
         "raise it with --budget-s"
     )
 

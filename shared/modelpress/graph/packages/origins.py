@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import onnx
 
 SCOPES = "pkg.torch.onnx.name_scopes"
+RULE = "pkg.onnxscript.rewriter.rule_name"
+FOLDED = "FuseBatchNormInto"
 CLASSES = "pkg.torch.onnx.class_hierarchy"
 
 
@@ -18,11 +19,17 @@ def origins_of(program: onnx.ModelProto) -> tuple[str, ...]:
 
     Empty for a node that the exporter tells nothing about.
     """
-    return tuple(_origin({entry.key: entry.value for entry in node.metadata_props}) for node in program.graph.node)
+    return tuple(_origin(node) for node in program.graph.node)
 
 
-def _origin(records: Mapping[str, str]) -> str:
-    """Scopes go from the outside in: ``['', 'layer1.0.conv1', 'conv2d']``; the last is the exporter's own name."""
+def _origin(node: onnx.NodeProto) -> str:
+    """Scopes go from the outside in: ``['', 'layer1.0.conv1', 'conv2d']``; the last is the exporter's own name.
+
+    A layer that the exporter folded a batch norm into has the norm's scopes, and its own weight.
+    """
+    records = {entry.key: entry.value for entry in node.metadata_props}
+    if records.get(RULE, "").startswith(FOLDED):
+        return str(node.input[1]).rpartition(".")[0]
     *modules, _ = ast.literal_eval(records.get(SCOPES, "['']"))
     path = modules[-1] if modules else ""
     if path and not path.startswith("_empty_nn_module_stack"):

@@ -41,3 +41,8 @@ def test_what_dequantizes_a_weight_belongs_to_its_layer() -> None:
     file = onnx_file(quantize(model, [torch.randn(2, 3, 4, 4)], Params()))
     assert not [origin for origin in file.origins if "parametrizations" in origin]
     assert file.origins.count("head") > 1
+
+
+def test_a_norm_that_the_exporter_folds_leaves_the_layer_its_name() -> None:
+    net = nn.Sequential(nn.ConvTranspose2d(3, 4, 2), nn.BatchNorm2d(4)).eval()
+    assert onnx_file(export(net, torch.randn(2, 3, 4, 4), check=False)).origins == ("0",)
