@@ -5,10 +5,11 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 @contextmanager
@@ -33,6 +34,28 @@ def as_it_was(net: nn.Module) -> Iterator[list[str]]:
             if changed:
                 where = f"'{path}'" if path else "the module"
                 notes.append(f"a call changes {', '.join(changed)} of {where}; a call of the graph does not")
+
+
+@contextmanager
+def dense_weights(net: nn.Module) -> Iterator[None]:
+    """Slices and expansions of a larger memory are contiguous inside, as a graph's own weights are.
+
+    How a product rounds depends on it, so the module would differ from its graph by the last bit.
+    """
+    views = [t for t in chain(net.parameters(), net.buffers()) if not _is_dense(t)]
+    data = [view.data for view in views]
+    try:
+        for view in views:
+            view.data = view.data.contiguous()
+        yield
+    finally:
+        for view, own in zip(views, data, strict=True):
+            view.data = own
+
+
+def _is_dense(tensor: Tensor) -> bool:
+    """Whether a clone is laid out in the same way."""
+    return tensor.is_sparse or torch.empty_like(tensor, device="meta").stride() == tensor.stride()
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:

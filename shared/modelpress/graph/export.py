@@ -6,10 +6,14 @@ training. What the graph does not carry is named in `Model.notes`; an output tha
 
 from __future__ import annotations
 
+import keyword
+
+import torch
 from torch import Tensor, fx, nn
+from torch.nn.parameter import is_lazy
 
 from modelpress.errors import ExportError
-from modelpress.graph.as_it_was import as_it_was
+from modelpress.graph.as_it_was import as_it_was, dense_weights
 from modelpress.graph.inputs import Dynamic, ExampleInputs, Inputs, read_inputs
 from modelpress.graph.lift import Lifter
 from modelpress.graph.model import Model
@@ -42,11 +46,11 @@ def export(
         ExportError: the module does not export, a dimension cannot stay dynamic, an operator is not in the format
             (named with the user's line), or the lifted graph's output differs.
     """
-    if isinstance(net, WRAPPERS):
-        net = net.module
+    net = _unwrapped(net)
+    _check_parts(net)
     inputs = read_inputs(net, example_inputs, dynamic)
     _check_devices(net, inputs)
-    with as_it_was(net) as changes:
+    with as_it_was(net) as changes, dense_weights(net), torch.compiler.set_stance("force_eager"):
         model = _lift(net, inputs)
         notes = [*model.notes, *_hooks(net)]
         if check:
@@ -89,6 +93,24 @@ def _own_tensors(module: fx.GraphModule) -> None:
         for name, tensor in [*owner._parameters.items(), *owner._buffers.items()]:
             if tensor is not None:
                 setattr(owner, name, own(tensor))  # recurrent layers keep a list of their weights, which this renews
+
+
+def _unwrapped(net: nn.Module) -> nn.Module:
+    if isinstance(net, torch._dynamo.OptimizedModule):
+        return _unwrapped(net._orig_mod)
+    return _unwrapped(net.module) if isinstance(net, WRAPPERS) else net
+
+
+def _check_parts(net: nn.Module) -> None:
+    for path, module in net.named_modules():
+        if isinstance(module, torch.jit.ScriptModule):
+            where = f"'{path}'" if path else "the module"
+            raise ExportError(f"{where} is a TorchScript module, which does not export; pass the one it was made from")
+    for name, tensor in [*net.named_parameters(), *net.named_buffers()]:
+        if is_lazy(tensor):
+            raise ExportError(f"'{name}' has no size yet; call the module once before the export")
+        for word in filter(keyword.iskeyword, name.split(".")):
+            raise ExportError(f"'{name}': torch.export makes no graph of a name with Python's word '{word}'; rename it")
 
 
 def _check_devices(net: nn.Module, inputs: Inputs) -> None:

@@ -25,7 +25,6 @@ LOGGERS = ("torch._subclasses.fake_tensor", "torch.export", "torch.fx.experiment
 HINT = "leave these dimensions out of dynamic={...}, or compute with x.shape there instead of a number"
 WAYS_OUT = {
     "data-dependent": "a graph cannot depend on the values of tensors: take torch.where or a mask instead",
-    "uninitialized parameter": "call the module once before the export, so that its lazy layers get their sizes",
     "not a known type": "return a dict or a tuple, or register the class with torch.export.register_dataclass",
 }
 """What to do, by a part of what torch says."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -151,9 +152,48 @@ def test_hooks_are_named() -> None:
     assert any("backward hooks of 'norm' are not carried" in note for note in notes)
 
 
-def test_wrappers_are_seen_through() -> None:
-    model = export(nn.DataParallel(Net()), torch.randn(3, 4))
+@pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile], ids=["parallel", "compiled"])
+def test_wrappers_are_seen_through(wrap: Callable[[nn.Module], nn.Module]) -> None:
+    model = export(wrap(Net()), torch.randn(3, 4))
     assert "layer.weight" in dict(model.module.named_parameters())
+
+
+def test_compiled_parts_run_as_they_are_written() -> None:
+    net = Net()
+    net.layer.compile(backend=_never)
+    assert "layer" in dict(export(net, torch.randn(3, 4)).leaves())
+
+
+def _never(*_: Any) -> Any:
+    raise AssertionError("compiled")
+
+
+def test_weights_that_are_slices_or_expansions_are_taken_and_left_as_they_were() -> None:
+    net = nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 32, bias=False))
+    net[0].weight = nn.Parameter(torch.randn(48, 128)[:, ::2])
+    net[2].weight = nn.Parameter(torch.randn(32, 1).expand(32, 48))
+    model = export(net, torch.randn(4, 64))
+    assert (net[0].weight.stride(), net[2].weight.stride()) == ((128, 2), (1, 0))
+    assert all(p.is_contiguous() for p in model.module.parameters())
+
+
+@pytest.mark.parametrize(
+    ("net", "told"),
+    [
+        (nn.Sequential(nn.LazyLinear(4)), r"'0\.weight' has no size yet; call the module once"),
+        (nn.ModuleDict({"in": nn.Linear(4, 4)}), r"'in\.weight': .*Python's word 'in'; rename"),
+    ],
+)
+def test_parts_that_no_export_takes_are_named(net: nn.Module, told: str) -> None:
+    with pytest.raises(ExportError, match=told):
+        export(net, torch.randn(3, 4))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is")
+def test_a_scripted_part_is_named() -> None:
+    net = nn.Sequential(nn.ReLU(), torch.jit.script(nn.Linear(4, 4)))
+    with pytest.raises(ExportError, match=r"'1' is a TorchScript module"):
+        export(net, torch.randn(3, 4))
 
 
 def test_half_precision() -> None:
