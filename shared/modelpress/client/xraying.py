@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from modelpress.xray.memory import check_weights, free_bytes
 from modelpress.xray.subject import has_batch_norms, sample_shape
 from modelpress.xray.take import Options, take
 from modelpress.xray.targets import check_target, remember
+from modelpress.xray.wake import wake
 
 if TYPE_CHECKING:
     from torch import nn
@@ -61,9 +62,10 @@ def xray(client: Client, request: Request, options: Options, target: str, say: C
         raise InputError(
             f"'{_source(request)}' is {model.form}; an x-ray tells what compression brings to a dense model"
         )
+    woken = wake(model)  # a copy of ours: what is exported or read shares nothing with the user's module
     found = take(model, _subject(request, model), options, client.catalogue, clock, say)
     remember(client.store, digest_of(save(model).graph_json), found)
-    return found
+    return replace(found, warnings=(*found.warnings, *woken))
 
 
 def request_of(client: Client, model: Any, example_inputs: ExampleInputs | None, dynamic: Dynamic | None) -> Request:

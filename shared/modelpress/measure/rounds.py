@@ -86,7 +86,7 @@ def take_turns(sides: Mapping[str, Call], seconds: float, min_rounds: int = MIN_
     names = list(sides)
     start, preempted = time.perf_counter(), _preemptions()
     stop = start + seconds
-    with _no_garbage_collection():
+    with no_garbage_collection():
         while len(samples[names[0]]) < min_rounds or time.perf_counter() < stop:
             for name in names:
                 samples[name].append(_turn(sides[name], calls[name]))
@@ -136,7 +136,8 @@ def _turn(call: Call, calls: int) -> Floats:
 
 
 @contextmanager
-def _no_garbage_collection() -> Iterator[None]:
+def no_garbage_collection() -> Iterator[None]:
+    """Garbage is collected before, and not within."""
     was_enabled = gc.isenabled()
     gc.collect()
     gc.disable()

@@ -11,6 +11,7 @@ from modelpress.graph.axes import analyse
 from modelpress.graph.costs import costs, totals
 from modelpress.graph.model import BATCH, Model
 from modelpress.graph.packages.session import Session, runtime_version
+from modelpress.measure.rounds import no_garbage_collection
 from modelpress.report import format as fmt
 from modelpress.worker.fingerprint import machine, versions
 from modelpress.xray import memory
@@ -128,7 +129,8 @@ def _build_all(workshop: Workshop, batches: Sequence[int], options: Options, clo
             continue
         say(f"building {way.name}")
         before_s = clock.elapsed_s
-        _add(bench, way, workshop, options.threads)
+        with no_garbage_collection():  # an export makes millions of objects that all stay until its end
+            _add(bench, way, workshop, options.threads)
         last_s = clock.elapsed_s - before_s
         if way == DENSE:
             call_s = once_s(bench.sessions[way.name], batches[0])
