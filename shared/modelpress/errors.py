@@ -119,6 +119,10 @@ class MissingExtraError(ModelpressError):
     """An optional dependency that is not installed; the message names the extra."""
 
 
+MAX_NAMED = 40
+"""Of the names that there are, how many a message lists."""
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """``"did you mean 'x'?"`` for the closest of ``known``, or a list of what there is.
 
@@ -129,4 +133,5 @@ def nearest(name: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(name, options, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"
-    return f"known: {', '.join(options)}" if options else "there are none"
+    more = f" and {len(options) - MAX_NAMED} more" if len(options) > MAX_NAMED else ""
+    return f"known: {', '.join(options[:MAX_NAMED])}{more}" if options else "there are none"

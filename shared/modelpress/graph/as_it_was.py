@@ -9,7 +9,7 @@ from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 @contextmanager
@@ -37,25 +37,20 @@ def as_it_was(net: nn.Module) -> Iterator[list[str]]:
 
 
 @contextmanager
-def dense_weights(net: nn.Module) -> Iterator[None]:
-    """Slices and expansions of a larger memory are contiguous inside, as a graph's own weights are.
+def contiguous_weights(net: nn.Module) -> Iterator[None]:
+    """Transposed, sliced and expanded weights are contiguous inside, as those of a file are.
 
-    How a product rounds depends on it, so the module would differ from its graph by the last bit.
+    How a product rounds depends on it, so the module would differ from its stored graph by the last bit.
     """
-    views = [t for t in chain(net.parameters(), net.buffers()) if not _is_dense(t)]
-    data = [view.data for view in views]
+    tensors = [t for t in chain(net.parameters(), net.buffers()) if not (t.is_sparse or t.is_contiguous())]
+    data = [tensor.data for tensor in tensors]
     try:
-        for view in views:
-            view.data = view.data.contiguous()
+        for tensor in tensors:
+            tensor.data = tensor.data.contiguous()
         yield
     finally:
-        for view, own in zip(views, data, strict=True):
-            view.data = own
-
-
-def _is_dense(tensor: Tensor) -> bool:
-    """Whether a clone is laid out in the same way."""
-    return tensor.is_sparse or torch.empty_like(tensor, device="meta").stride() == tensor.stride()
+        for tensor, own in zip(tensors, data, strict=True):
+            tensor.data = own
 
 
 def _plain_attributes(module: nn.Module) -> dict[str, tuple[Any, Any]]:

@@ -13,7 +13,7 @@ from torch import Tensor, fx, nn
 from torch.nn.parameter import is_lazy
 
 from modelpress.errors import ExportError
-from modelpress.graph.as_it_was import as_it_was, dense_weights
+from modelpress.graph.as_it_was import as_it_was, contiguous_weights
 from modelpress.graph.inputs import Dynamic, ExampleInputs, Inputs, read_inputs
 from modelpress.graph.lift import Lifter
 from modelpress.graph.model import Model
@@ -50,7 +50,7 @@ def export(
     _check_parts(net)
     inputs = read_inputs(net, example_inputs, dynamic)
     _check_devices(net, inputs)
-    with as_it_was(net) as changes, dense_weights(net), torch.compiler.set_stance("force_eager"):
+    with as_it_was(net) as changes, contiguous_weights(net), torch.compiler.set_stance("force_eager"):
         model = _lift(net, inputs)
         notes = [*model.notes, *_hooks(net)]
         if check:

@@ -168,12 +168,13 @@ def _never(*_: Any) -> Any:
     raise AssertionError("compiled")
 
 
-def test_weights_that_are_slices_or_expansions_are_taken_and_left_as_they_were() -> None:
-    net = nn.Sequential(nn.Linear(64, 48), nn.ReLU(), nn.Linear(48, 32, bias=False))
+def test_weights_that_are_not_contiguous_are_taken_and_left_as_they_were() -> None:
+    net = nn.Sequential(nn.Linear(64, 48), nn.Linear(48, 48), nn.Linear(48, 32, bias=False))
     net[0].weight = nn.Parameter(torch.randn(48, 128)[:, ::2])
+    net[1].weight = nn.Parameter(torch.randn(48, 48).t())
     net[2].weight = nn.Parameter(torch.randn(32, 1).expand(32, 48))
     model = export(net, torch.randn(4, 64))
-    assert (net[0].weight.stride(), net[2].weight.stride()) == ((128, 2), (1, 0))
+    assert [net.get_parameter(f"{i}.weight").stride() for i in range(3)] == [(128, 2), (1, 48), (1, 0)]
     assert all(p.is_contiguous() for p in model.module.parameters())
 
 
