@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.harness import table, write
 
-NAMES = ("axes", "demo", "format", "fuzz-format", "startup", "zoo")
+NAMES = ("axes", "demo", "format", "fuzz-format", "startup", "xray", "zoo")
 
 
 def main() -> None:

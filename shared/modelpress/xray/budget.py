@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from modelpress.measure.rounds import calls_a_turn
 
-MEASURED_SHARE = 0.9
+MEASURED_SHARE = 0.85
 """Of the budget, by when all is built and measured. The layers' times and the page take the rest."""
 LEAST_SHARE, MOST_SHARE = 0.1, 0.4
 """Of the budget that is kept for measuring while candidates are built."""

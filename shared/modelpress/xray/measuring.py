@@ -31,7 +31,7 @@ def measure(sessions: Mapping[str, Session], batches: Sequence[int], clock: Cloc
     """Time ``sessions``, the dense model's first, at each of ``batches``, ascending; all take turns."""
     found = Measured()
     for i, batch in enumerate(batches):
-        calls = {name: _bind(session, batch) for name, session in sessions.items()}
+        calls = {name: bind(session, batch) for name, session in sessions.items()}
         calls_s = {name: _expected_s(name, session, batch, found) for name, session in sessions.items()}
         seconds = clock.left_s / (len(batches) - i)
         names = affordable(calls_s, seconds)
@@ -47,7 +47,8 @@ def measure(sessions: Mapping[str, Session], batches: Sequence[int], clock: Cloc
     return found
 
 
-def _bind(session: Session, batch: int) -> Call:
+def bind(session: Session, batch: int) -> Call:
+    """A call of ``session`` on ``batch`` random samples; times do not depend on the values."""
     inputs = session.examples(batch)
     return lambda: session(*inputs)
 
@@ -60,7 +61,7 @@ def _expected_s(name: str, session: Session, batch: int, found: Measured) -> flo
 
 def once_s(session: Session, batch: int) -> float:
     """The second of two calls."""
-    call = _bind(session, batch)
+    call = bind(session, batch)
     call()
     start = time.perf_counter()
     call()

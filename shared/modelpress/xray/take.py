@@ -159,7 +159,7 @@ def _with_session(workshop: Workshop, way: Way, threads: int) -> tuple[Built, Se
 
 def _no_time(clock: Clock, expected_s: float) -> str:
     return (
-        f"building it takes about {fmt.duration(expected_s)}, for which the budget of {clock.budget_s:g} s has no room; "
+        f"building it takes about {fmt.duration(expected_s)}, which the budget of {clock.budget_s:g} s does not hold; "
         "raise it with --budget-s"
     )
 
