@@ -139,9 +139,13 @@ def parse(data: bytes) -> Document:
     try:
         return Document.model_validate_json(json.dumps(value))
     except ValidationError as e:
-        fault = e.errors()[0]
-        where = ".".join(str(x) for x in fault["loc"])
-        raise ModelFormatError(f"graph.json: {where}: {fault['msg']}") from e
+        raise ModelFormatError(f"graph.json: {first_fault(e)}") from e
+
+
+def first_fault(error: ValidationError) -> str:
+    """``sizes.batch: Input should be greater than or equal to 1``: the first of what pydantic found."""
+    fault = error.errors()[0]
+    return f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}"
 
 
 def _current(value: Any) -> Any:

@@ -18,6 +18,7 @@ from torch.nn.utils import parametrize
 from modelpress.constraints.fake_quantize import FakeQuantize
 from modelpress.errors import ModelFormatError
 from modelpress.graph.behaviour import Attention, StochasticDepth
+from modelpress.graph.document import first_fault
 
 Size = Annotated[int, Field(ge=1, le=2**31 - 1)]
 Count = Annotated[int, Field(ge=0, le=2**31 - 1)]
@@ -249,16 +250,19 @@ CONFIGS: Mapping[str, type[LeafConfig]] = {
 }  # fmt: skip
 
 
-def describe(module: nn.Module) -> tuple[str, dict[str, Any]]:
-    """Type name and JSON configuration of a live leaf.
+def describe(module: nn.Module, path: str) -> tuple[str, dict[str, Any]]:
+    """Type name and JSON configuration of a live leaf, which errors call by ``path``.
 
     Raises:
-        ModelFormatError: the module is none of the enumerated types.
+        ModelFormatError: the module is none of the enumerated types, or has a setting that the format does not hold.
     """
     kind = leaf_type(module)
     if kind not in CONFIGS:
-        raise ModelFormatError(f"a {kind} is no leaf of the format; leaves are {', '.join(CONFIGS)}")
-    return kind, CONFIGS[kind].of(module).model_dump(mode="json")
+        raise ModelFormatError(f"'{path}': a {kind} is no leaf of the format; leaves are {', '.join(CONFIGS)}")
+    try:
+        return kind, CONFIGS[kind].of(module).model_dump(mode="json")
+    except ValidationError as e:
+        raise ModelFormatError(f"'{path}': the format holds no such {kind}: {first_fault(e)}") from e
 
 
 def leaf_type(module: nn.Module) -> str:
@@ -278,9 +282,7 @@ def construct(kind: str, config: Mapping[str, Any], where: str) -> nn.Module:
     try:
         return _config(kind, where).model_validate_json(json.dumps(config)).build()
     except ValidationError as e:
-        fault = e.errors()[0]
-        field = ".".join(str(x) for x in fault["loc"])
-        raise ModelFormatError(f"{where}.config.{field}: {fault['msg']}") from e
+        raise ModelFormatError(f"{where}.config.{first_fault(e)}") from e
     except (ValueError, RuntimeError, TypeError, AssertionError, OverflowError) as e:
         raise ModelFormatError(f"{where}: {kind} refuses {dict(config)}: {e}") from e
 

@@ -126,7 +126,7 @@ def _check_words(lifted: fx.GraphModule, specs: tuple[TensorSpec, ...]) -> None:
             InputRecord(name=spec.name, dtype=spec.dtype, shape=spec.shape)
         for path in sorted(called):
             leaf = lifted.get_submodule(path)
-            _check_like(path, leaf, leaves.construct(*leaves.describe(leaf), path))
+            _check_like(path, leaf, leaves.construct(*leaves.describe(leaf, path), path))
     except ValidationError as e:
         raise ModelFormatError(
             f"the archive's graph is not of the format: {e.errors()[0]['msg']}: {str(e)[:200]}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from pydantic import ValidationError
 from torch import Tensor, fx, nn
 
 from modelpress.errors import ModelFormatError
@@ -22,6 +23,7 @@ from modelpress.graph.document import (
     Node,
     TensorNode,
     TensorRecord,
+    first_fault,
     render,
 )
 from modelpress.graph.forms import check_form
@@ -40,32 +42,39 @@ def save(model: Model) -> Serialised:
     """Bytes of ``model``; equal models give equal bytes.
 
     Raises:
-        ModelFormatError: the graph holds something that the format has no word for, or the form tells a lie about
-            pending constraints.
+        ModelFormatError: the graph holds something that the format has no word for (a layer or an input of no
+            elements), or the form tells a lie about pending constraints.
     """
     check_form(model)
-    module = model.module
-    index = {node: i for i, node in enumerate(n for n in module.graph.nodes if n.op != "output")}
-    output = next(n for n in module.graph.nodes if n.op == "output")
-    records, stored = _tensors(module)
-    document = Document(
+    records, stored = _tensors(model.module)
+    try:
+        document = _document(model, records)
+    except ValidationError as e:
+        raise ModelFormatError(f"the model is not of the format: {first_fault(e)}") from e
+    return Serialised(render(document), tensor_file.write(stored))
+
+
+def _document(model: Model, records: Mapping[str, TensorRecord]) -> Document:
+    nodes = model.module.graph.nodes
+    index = {node: i for i, node in enumerate(n for n in nodes if n.op != "output")}
+    output = next(n for n in nodes if n.op == "output")
+    return Document(
         format=FORMAT,
         version=VERSION,
         form=model.form.value,
         inputs=tuple(InputRecord(name=s.name, dtype=s.dtype, shape=s.shape) for s in model.inputs),
         sizes=dict(model.sizes),
-        leaves={path: _leaf_record(leaf) for path, leaf in model.leaves()},
-        tensors=records,
+        leaves={path: _leaf_record(path, leaf) for path, leaf in model.leaves()},
+        tensors=dict(records),
         nodes=tuple(_node(n, index) for n in index),
         output=encode_output(output.args[0], index),
         facts=model.facts,
         notes=model.notes,
     )
-    return Serialised(render(document), tensor_file.write(stored))
 
 
-def _leaf_record(leaf: nn.Module) -> LeafRecord:
-    kind, config = leaves.describe(leaf)
+def _leaf_record(path: str, leaf: nn.Module) -> LeafRecord:
+    kind, config = leaves.describe(leaf, path)
     return LeafRecord(type=kind, config=config, constraints=constrained.records_of(leaf))
 
 
