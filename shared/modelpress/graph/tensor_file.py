@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from modelpress.errors import ModelFormatError
 from modelpress.graph.arguments import DTYPES
+from modelpress.graph.bounds import MAX_RANK
 from modelpress.graph.document import TensorRecord
 
 MAX_HEADER_BYTES = 8 * 2**20
@@ -82,6 +83,10 @@ def _stored(data: bytes) -> dict[str, Tensor]:
     for name, tensor in stored.items():
         if tensor.dtype not in DTYPES.values():
             raise ModelFormatError(f"tensors.safetensors: '{name[:80]}' is {tensor.dtype}; dtypes are {list(DTYPES)}")
+        if tensor.ndim > MAX_RANK:
+            raise ModelFormatError(f"tensors.safetensors: '{name[:80]}' has {tensor.ndim} dimensions, over {MAX_RANK}")
+        if tensor.dtype == torch.bool and bool((tensor.view(torch.uint8) > 1).any()):
+            raise ModelFormatError(f"tensors.safetensors: '{name[:80]}' is BOOL and holds other bytes than 0 and 1")
     return stored
 
 

@@ -158,3 +158,17 @@ def test_names_that_are_paths_of_files_are_refused() -> None:
         graph["tensors"][name] = {"kind": "buffer"}
         with pytest.raises(ModelFormatError, match="is no path"):
             load(json.dumps(graph).encode(), safetensors.torch.save({**TENSORS, name: torch.zeros(1)}))
+
+
+def test_a_truth_is_nothing_or_one() -> None:
+    """Torch takes any byte for a truth; those beyond one are neither equal nor unequal to it."""
+    bytes_ = torch.tensor([0, 1, 2], dtype=torch.uint8).view(torch.bool)
+    records = {"keep": TensorRecord(kind="buffer")}
+    with pytest.raises(ModelFormatError, match="'keep' is BOOL and holds other bytes"):
+        tensor_file.read(safetensors.torch.save({"keep": bytes_}), records)
+    assert tensor_file.read(safetensors.torch.save({"keep": bytes_[:2]}), records)["keep"].tolist() == [False, True]
+
+
+def test_a_tensor_of_seventeen_dimensions_is_refused() -> None:
+    with pytest.raises(ModelFormatError, match="17 dimensions"):
+        tensor_file.read(safetensors.torch.save({"x": torch.ones([1] * 17)}), {"x": TensorRecord(kind="buffer")})
