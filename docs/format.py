@@ -82,6 +82,7 @@ def limits() -> str:
         ("all that are no views, together", f"{bounds.MAX_TOTAL:,} elements"),
         ("tensors made, intermediates included", f"{bounds.MAX_TENSORS:,}"),
         ("pieces of one split, chunk or unbind", f"{bounds.MAX_PIECES:,}"),
+        ("a convolution's stride times its channels, 16 at least", f"{bounds.MAX_STRIDE:,}"),
     ]  # fmt: skip
     return _table(("what", "at most"), rows)
 

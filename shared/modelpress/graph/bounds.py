@@ -27,6 +27,9 @@ MAX_TENSORS = 100_000
 """Made by a graph's operators and what they are composed of; a transformer of 24 layers makes some 3,000."""
 MAX_PIECES = 4096
 """Of one tensor by split, chunk or unbind."""
+MAX_STRIDE = 2**17
+"""A convolution's stride times its channels (16 at least). Beyond some 1.5 times as much, oneDNN's kernels for the
+gradient end the process (torch 2.14.1: 16 channels at stride 12,000, 512 at 1,024)."""
 MAX_RANK = 16
 MAX_INT = 2**63 - 1
 PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution"})
@@ -83,6 +86,8 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             _check_pieces(_PIECES[name](*args))
         if name in PRODUCTS or name in NORMS:
             _check_one_dtype(args, mixed=name in NORMS)
+        if name == "convolution":
+            _check_stride(args[0], args[1], args[3], args[8])
         made = func(*args, **(kwargs or {}))
         tensors = [t for t in (made if isinstance(made, tuple | list) else (made,)) if isinstance(t, Tensor)]
         for tensor in tensors:
@@ -114,6 +119,14 @@ def _check_pieces(count: int) -> None:
     """Before there are so many."""
     if count > MAX_PIECES:
         raise ModelFormatError(f"{count} pieces of one tensor; the limit is {MAX_PIECES}")
+
+
+def _check_stride(x: Tensor, weight: Tensor, stride: Sequence[int], groups: int) -> None:
+    channels = max(16, x.shape[1], weight.shape[0], weight.shape[1] * groups)
+    if max(stride) * channels > MAX_STRIDE:
+        raise ModelFormatError(
+            f"a stride of {max(stride)} over {channels} channels; their product is {MAX_STRIDE} at most"
+        )
 
 
 def _check_size(tensor: Tensor) -> None:

@@ -105,6 +105,14 @@ REFUSED: dict[str, tuple[list[Json], str]] = {
         [IMAGE, call("aten.conv2d.default", node(1), node(1), None, [0, 0])],
         "nodes",
     ),
+    "convolution by steps of thousands over many channels": (
+        [
+            call("aten.new_zeros.default", X, [1, 64, 5_000]),
+            call("aten.new_zeros.default", X, [1, 64, 1]),
+            call("aten.conv1d.default", node(1), node(2), None, [4096]),
+        ],
+        "a stride of 4096 over 64 channels",
+    ),
     "a million pieces": (
         [call("aten.new_zeros.default", X, [2**20]), call("aten.unbind.int", node(1))], "pieces",
     ),
