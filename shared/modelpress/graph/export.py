@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from modelpress.errors import ExportError
 from modelpress.graph.as_it_was import as_it_was, contiguous_weights
 from modelpress.graph.inputs import Dynamic, ExampleInputs, Inputs, read_inputs
-from modelpress.graph.lift import Lifter
+from modelpress.graph.lift import Lifter, check_size
 from modelpress.graph.model import Model
 from modelpress.graph.parity import compare
 from modelpress.graph.trace import trace
@@ -61,6 +61,7 @@ def export(
 def _lift(net: nn.Module, inputs: Inputs) -> Model:
     """The lifted graph of ``net``, on weights of its own."""
     evaluated = trace(net.eval(), inputs)
+    check_size(evaluated.module.graph)
     graphs = [m.graph for m in evaluated.module.modules() if isinstance(m, fx.GraphModule)]  # its regions among them
     twin = trace_twin(net, inputs, autocast_dtypes(graphs)) if any(map(names_dtypes, graphs)) else None
     notes = list(evaluated.notes)

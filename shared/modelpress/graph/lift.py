@@ -87,9 +87,7 @@ class Lifter:
 
     def _prepare(self) -> None:
         """Rewrite the exported graph into plain calls, and let the twin tell what follows the model's dtype."""
-        if len(self.source.graph.nodes) > MAX_NODES:
-            count = len(self.source.graph.nodes)
-            raise ExportError(f"the exported graph has {count} nodes, the format holds {MAX_NODES}; split the module")
+        check_size(self.source.graph)
         _plain(self.source)
         comparison = self._compared() if names_dtypes(self.source.graph) else None
         if self.trained is not None:
@@ -247,6 +245,14 @@ class Lifter:
         given = () if state is None else (fx.map_arg(state, self.values.of),)
         called = self.graph.call_module(path, (self.values.of(node.args[0]), *given))
         return lift_recurrent.picks(self.graph, called, isinstance(module, nn.LSTM))
+
+
+def check_size(graph: fx.Graph) -> None:
+    """Refuse, before anything else is made of it, a graph that no file could hold."""
+    if len(graph.nodes) > MAX_NODES:
+        raise ExportError(
+            f"the exported graph has {len(graph.nodes)} nodes, the format holds {MAX_NODES}; split the module"
+        )
 
 
 def _plain(module: fx.GraphModule) -> None:

@@ -86,7 +86,7 @@ def _check_shapes(model: Model, changed: Model, path: str, results: Mapping[str,
     try:
         after = shapes_of(changed)
     except (RuntimeError, IndexError, TypeError, ValueError) as e:
-        raise InputError(f"the chain does not fit in place of '{path}': {e}") from e
+        raise InputError(f"the chain does not fit in place of '{path}': {str(e).partition(chr(10))[0]}") from e
     before = {node.name: shape for node, shape in shapes_of(model).items()}
     for call, result in results.items():
         if after[result] != before[call]:

@@ -286,3 +286,18 @@ class BreaksInTraining(nn.Module):
 def test_a_module_that_raises_in_training_is_taken_with_a_note() -> None:
     notes = export(BreaksInTraining(), torch.randn(3, 6)).notes
     assert any("needs targets" in n for n in notes)
+
+
+class Long(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        for _ in range(12):
+            x = x + 1
+        return x
+
+
+def test_a_graph_that_no_file_holds_is_refused_before_it_is_exported_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelpress.graph.lift.MAX_NODES", 10)
+    net = Long()
+    net.register_forward_pre_hook(lambda module, _: pytest.fail("exported again") if module.training else None)
+    with pytest.raises(ExportError, match="the format holds 10; split the module"):
+        export(net, torch.randn(3, 4))
