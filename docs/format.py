@@ -71,6 +71,7 @@ def limits() -> str:
         ("`graph.json`", f"{document.MAX_BYTES / 2**20:.0f} MiB"),
         ("its JSON", f"{document.MAX_VALUES:,} values, {document.MAX_DEPTH} deep"),
         *((f"`{part}`", f"{count:,} entries") for part, count in document.COUNTS.items()),
+        ("JSON values of the output", f"{document.MAX_OUTPUT_VALUES:,}"),
         ("integers", "20 digits in the text, 64 bits as arguments and as computed sizes"),
         ("lists of arguments", f"{arguments.MAX_LIST:,} entries"),
         ("a sample of an input", f"{document.MAX_ELEMENTS:,} elements, 16 dimensions"),

@@ -19,6 +19,8 @@ MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 32
 MAX_VALUES = 1_000_000
 """JSON values in all: what bounds the memory that reading takes."""
+MAX_OUTPUT_VALUES = 65_536
+"""JSON values in the output alone, which becomes source: 400,000 of them take seconds to compile."""
 MAX_NODES = 10_000
 """A transformer of 100 layers has some 4,000; as many as these take about five seconds to check."""
 COUNTS: Mapping[str, int] = {
@@ -193,6 +195,8 @@ def _check_counts(value: Any) -> None:
         raise ModelFormatError(f"graph.json holds more than {MAX_VALUES} values")
     if not isinstance(value, dict):
         return
+    if _values(value.get("output")) > MAX_OUTPUT_VALUES:
+        raise ModelFormatError(f"graph.json: output holds more than {MAX_OUTPUT_VALUES} values")
     for part, limit in COUNTS.items():
         if _length(value.get(part)) > limit:
             raise ModelFormatError(f"graph.json: {part} has {len(value[part])} entries; the limit is {limit}")

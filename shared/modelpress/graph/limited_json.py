@@ -23,7 +23,7 @@ def read_json(data: bytes, name: str, *, max_bytes: int, max_depth: int) -> Any:
         raise ModelFormatError(f"{name} has {len(data)} bytes; the limit is {max_bytes}")
     try:
         value = json.loads(
-            data,
+            data.decode(),  # given bytes, it would take UTF-16 and UTF-32 too
             object_pairs_hook=_unique(name),
             parse_int=_bounded_int(name),
             parse_float=_finite(name),
