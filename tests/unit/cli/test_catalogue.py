@@ -67,7 +67,7 @@ def test_recipes_are_valid_and_have_a_plan(capsys: pytest.CaptureFixture[str], n
 
 
 def test_settings_reach_the_plan(capsys: pytest.CaptureFixture[str]) -> None:
-    done = run(capsys, "plan", RECIPES[0], "--set", "sparsity=0.25", "--seed", "7", "--json")
+    done = run(capsys, "plan", "slim-distill-int8", "--set", "sparsity=0.25", "--seed", "7", "--json")
     plan = json.loads(done.out)
     assert plan["seed"] == 7
     assert plan["steps"][0]["params"]["sparsity"] == 0.25

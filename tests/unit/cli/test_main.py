@@ -20,7 +20,7 @@ HEAVY = "('torch', 'onnx', 'onnxruntime', 'matplotlib')"
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, "--help")
     assert done.code == 0
-    names = "demo push pull run resume cancel logs ls show list get report methods recipes validate plan"
+    names = "demo xray push pull run resume cancel logs ls show list get report methods recipes validate plan"
     assert all(f" {name} " in done.out for name in names.split())
 
 

@@ -45,7 +45,7 @@ def test_the_client_takes_a_path(net: nn.Module, archive: Path, tmp_path: Path) 
 def test_what_the_client_refuses(net: nn.Module, archive: Path, tmp_path: Path) -> None:
     archive.with_name("broken.pt2").write_bytes(archive.read_bytes()[:-5])
     with modelpress.connect(home=tmp_path / "home") as client:
-        with pytest.raises(InputError, match="leave example_inputs out"):
+        with pytest.raises(InputError, match="leave example_inputs and dynamic out"):
             client.push_model(archive, X)
         with pytest.raises(InputError, match="example_inputs is missing"):
             client.push_model(net)
