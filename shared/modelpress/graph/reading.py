@@ -173,6 +173,12 @@ def _graph(document: Document) -> fx.Graph:
     return graph
 
 
+def _holds(document: Document, tensor: str) -> bool:
+    """Whether there is such a tensor, stored or computed by a leaf's constraints from what is stored."""
+    owner, _, name = tensor.rpartition(".")
+    return tensor in document.tensors or (owner in document.leaves and name in document.leaves[owner].constraints)
+
+
 def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document, where: str) -> fx.Node:
     if isinstance(node, InputNode):
         if not names.is_input_name(node.input):
@@ -181,7 +187,7 @@ def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document
             raise ModelFormatError(f"{where}: inputs come before all other nodes")
         return names.placeholder(graph, node.input)
     if isinstance(node, TensorNode):
-        if node.tensor not in document.tensors or not names.is_path(node.tensor):
+        if not _holds(document, node.tensor) or not names.is_path(node.tensor):
             raise ModelFormatError(f"{where}: there is no tensor '{node.tensor}'")
         return graph.get_attr(node.tensor)
     args = tuple(decode(a, nodes, where) for a in node.args)

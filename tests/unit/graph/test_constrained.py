@@ -16,7 +16,7 @@ from modelpress.constraints.mask import Mask
 from modelpress.constraints.stack import constraints_of, tensors_of
 from modelpress.errors import ModelFormatError
 from modelpress.graph.export import export
-from modelpress.graph.forms import described, violations
+from modelpress.graph.forms import described, finalize, violations
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import Serialised, load, save
 from modelpress.testing.constraints import plain_model, value_of
@@ -202,3 +202,27 @@ def test_a_form_that_does_not_tell_of_the_constraints_is_not_written() -> None:
     attach(model.module, "head.weight", Mask(torch.ones(3, 8, dtype=torch.bool)))
     with pytest.raises(ModelFormatError, match="by its constraints the model is constrained"):
         save(model)
+
+
+class TiedThroughTranspose(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 4, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.layer(x) @ self.layer.weight
+        return y
+
+
+def test_a_constrained_weight_that_the_graph_reads_too_survives_and_stays_tied() -> None:
+    model = export(TiedThroughTranspose(), torch.randn(3, 6))
+    keep = torch.rand(4, 6, generator=torch.Generator().manual_seed(0)) > 0.5
+    attach(model.module, "layer.weight", Mask(keep))
+    files = save(described(model))
+    loaded = load(files.graph_json, files.tensors)
+    x = torch.randn(5, 6)
+    assert torch.equal(loaded.module(x), model.module(x))
+    dense = finalize(loaded)
+    weight = dense.module.get_parameter("layer.weight")
+    assert not weight[~keep].any()
+    assert torch.allclose(dense.module(x), x @ weight.T @ weight)
