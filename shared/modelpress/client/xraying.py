@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from modelpress.artifacts.digest import digest_of
 from modelpress.catalogue import Form
 from modelpress.client.refs import Ref
+from modelpress.client.sources import TIMM
 from modelpress.errors import InputError
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import save
@@ -96,7 +97,8 @@ def _subject(request: Request, model: Model) -> Subject:
     source = _source(request)
     pushed = isinstance(request.model, Ref)
     named = source if request.source or isinstance(request.model, Path) else EXAMPLE_SOURCE
-    name = re.sub(r"[^a-z0-9]+", "-", Path(named).stem.lower().removeprefix("timm:")).strip("-") or "model"
+    words = Path(named).stem if isinstance(request.model, Path) else named.removeprefix(TIMM)
+    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-") or "model"
     return Subject(source, named, name, request.input_words, pushed, sample_shape(model), has_batch_norms(model))
 
 

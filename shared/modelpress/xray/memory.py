@@ -14,8 +14,9 @@ from modelpress.graph.model import BATCH, Model
 from modelpress.graph.shapes import fake_values
 from modelpress.report import format as fmt
 
-COPIES_OF_WEIGHTS = 6.0
-"""The module, its graph, what the exporter holds meanwhile, and the sessions of all candidates with their files."""
+COPIES_OF_WEIGHTS = 8.0
+"""The module and its graph with gradients of both when they are compared, what the exporter holds meanwhile, and the
+sessions of all candidates with their files. (A whole x-ray of ResNet-50, weights of 102 MB, peaked at 2.0 GB.)"""
 COPIES_OF_ACTIVATIONS = 3.5
 """A session keeps the memory of its largest call: widths of 1, 3/4, 1/2 and 1/4, each in floats and in bytes."""
 MEMINFO = Path("/proc/meminfo")

@@ -65,7 +65,7 @@ def _gained_below(candidate: Candidate, series: Sequence[Candidate], batch: int)
 
 def _widths(series: Sequence[Candidate], batch: int) -> str:
     if not series:
-        return "No width could be taken away and measured."
+        return "Nothing narrower was built and measured."
     chosen, narrowest = suggested(series, batch), series[-1]
     if chosen is None:
         size = fmt.times(narrowest.size_ratio, "smaller")

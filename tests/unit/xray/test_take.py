@@ -95,7 +95,7 @@ def test_what_is_affordable_goes_by_order() -> None:
 
 def test_memory_is_told_before() -> None:
     memory.check_weights(1000, None)
-    with pytest.raises(InputError, match=r"weights of 1\.00 GB take about 6\.00 GB .* 2\.00 GB are free"):
+    with pytest.raises(InputError, match=r"weights of 1\.00 GB take about 8\.00 GB .* 2\.00 GB are free"):
         memory.check_weights(10**9, 2 * 10**9)
     model = conv_net()
     small, large = (int(memory.COPIES_OF_ACTIVATIONS * memory.peak_bytes(model, batch)) for batch in (1, 64))

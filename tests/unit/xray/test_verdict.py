@@ -66,7 +66,7 @@ FLOATS = (1.0, 1.3, 2.0, 3.0)
         (
             (3.0, None, None, None),
             (1.0, None, None, None),
-            "int8 alone: 3.00× faster and 4.00× smaller. No width could be taken away and measured.",
+            "int8 alone: 3.00× faster and 4.00× smaller. Nothing narrower was built and measured.",
         ),
         (
             (3.0, None, 5.0, None),
