@@ -44,7 +44,7 @@ def text(**changes: Any) -> bytes:
         (b"[" + b"1," * (8 * 2**20) + b"1]", "the limit is"),
         (b"[" + b"1," * 1_000_000 + b"1]", "more than 1000000 values"),
     ],
-    ids=range(16),
+    ids=range(20),
 )
 def test_what_is_no_graph_is_refused(data: bytes, message: str) -> None:
     with pytest.raises(ModelFormatError, match=message):
