@@ -46,4 +46,5 @@ INFO = MethodInfo(
         "top1_validation_before": "per cent of the checked validation rows, before",
         "top1_validation": "per cent of the checked validation rows, with simulated integers",
     },
+    version=2,  # grids only where integers are read
 )
