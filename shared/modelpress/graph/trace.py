@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import logging
+import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
 from torch.export import ExportedProgram
+from torch.fx.experimental.symbolic_shapes import GuardOnDataDependentSymNode
 from torch.utils import _pytree as pytree
 
 from modelpress.errors import ExportError
@@ -58,14 +61,17 @@ def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
     args, kwargs = inputs.arguments()
 
     def run() -> ExportedProgram:
-        with _quiet():
-            return torch.export.export(net, args, kwargs, dynamic_shapes=inputs.shapes(args, kwargs))
+        printed = io.StringIO()  # torch prints the graph so far there, thousands of lines, where it fails
+        with _quiet(), redirect_stderr(printed):
+            program = torch.export.export(net, args, kwargs, dynamic_shapes=inputs.shapes(args, kwargs))
+        sys.stderr.write(printed.getvalue())
+        return program
 
     try:
         return run()
     except Exception as e:  # torch.export raises many unrelated types; all mean that this module does not export
         fixed = explain(e, inputs, run)
-        told = f"its code fixes {fixed}; {HINT}" if fixed else f"{_first_lines(e)}{raised_at(e)}{_way_out(e)}"
+        told = f"its code fixes {fixed}; {HINT}" if fixed else f"{_reason(e)}{raised_at(e)}{_way_out(e)}"
         raise ExportError(f"{type(net).__name__} does not export: {told}") from e
 
 
@@ -87,6 +93,13 @@ def _quiet() -> Iterator[None]:
 
 def _way_out(error: Exception) -> str:
     return next((f"; {way}" for said, way in WAYS_OUT.items() if said in str(error)), "")
+
+
+def _reason(error: Exception) -> str:
+    """torch's own words, but where they are an expression of symbols as long as the graph."""
+    if isinstance(error, GuardOnDataDependentSymNode):
+        return "what it does next depends on the values of a tensor"
+    return _first_lines(error)
 
 
 def _first_lines(error: Exception) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from modelpress.errors import ExportError
 from modelpress.graph.model import Model
@@ -55,11 +55,22 @@ def onnx_file(model: Model) -> OnnxFile:
     """
     import onnx
 
+    _check_supported(model)
     lowered = lower(model)
     outputs = flatten_outputs(lowered, [spec.name for spec in model.inputs])
     program = onnx.ModelProto.FromString(_export(lowered, model))
     origins = origins_of(program)
     return OnnxFile(strip(program, {spec.name: spec.shape for spec in model.inputs}, outputs), origins)
+
+
+def _check_supported(model: Model) -> None:
+    """What the exporter writes a file of that ONNX Runtime then refuses."""
+    for name, tensor in [*model.module.named_parameters(), *model.module.named_buffers()]:
+        if tensor.dtype == torch.bfloat16:
+            raise ExportError(f"'{name}' is bfloat16, which ONNX Runtime cannot run; push the module as float32")
+    for path, leaf in model.leaves():
+        if isinstance(leaf, nn.LSTM) and leaf.proj_size:
+            raise ExportError(f"'{path}' is an LSTM with a projection (proj_size), which ONNX has no form for")
 
 
 def flatten_outputs(graph_module: fx.GraphModule, taken: Sequence[str]) -> list[str]:

@@ -9,12 +9,24 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modelpress.artifacts.package import Package
+from modelpress.errors import ExportError
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.graph.packages.attention import ExplicitAttention
 from modelpress.graph.packages.check import compare
 from modelpress.graph.packages.make import make_package
+from modelpress.graph.packages.onnx import to_onnx
 from modelpress.graph.packages.session import Session
+
+
+class Projected(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.recurrent = nn.LSTM(4, 6, proj_size=3, batch_first=True)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.recurrent(x)[0]
+        return y
 
 
 class Reader(nn.Module):
@@ -83,3 +95,16 @@ def test_attention_spelt_out(kind: str) -> None:
     if kind == "grouped":
         k, v = k[:, :2], v[:, :2]
     assert torch.allclose(ExplicitAttention(leaf)(q, k, v, mask), leaf(q, k, v, mask), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("net", "shape", "says"),
+    [
+        (nn.Linear(4, 2).to(torch.bfloat16), (2, 4), "bfloat16"),
+        (Projected(), (2, 5, 4), "proj_size"),
+    ],
+)
+def test_what_the_runtime_would_refuse_is_refused_at_once(net: nn.Module, shape: tuple[int, ...], says: str) -> None:
+    example = torch.randn(shape).to(next(net.parameters()).dtype)
+    with pytest.raises(ExportError, match=says):
+        to_onnx(export(net.eval(), example, check=False))
