@@ -186,6 +186,20 @@ def check_schema(name: str, schema: Any, args: Sequence[Any], kwargs: Mapping[st
     return given
 
 
+def positioned(name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The same call, as torch exports it: no keyword where a position would do.
+
+    Whoever reads a graph finds an operator's tensor at its place then.
+    """
+    placed, named = list(args), dict(kwargs)
+    if name not in PLAIN:
+        for argument in targets()[name]._schema.arguments[len(args) :]:  # type: ignore[attr-defined]
+            if argument.kwarg_only or argument.name not in named:
+                break
+            placed.append(named.pop(argument.name))
+    return tuple(placed), named
+
+
 WORDS: Mapping[str, tuple[str, ...]] = {
     "approximate": ("none", "tanh"),
     "indexing": ("ij", "xy"),

@@ -200,4 +200,4 @@ def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document
         raise ModelFormatError(f"{where}: unknown operator '{node.target}'")
     kwargs: dict[str, Any] = {k: decode(v, nodes, where) for k, v in node.kwargs.items()}
     operators.check_call(node.target, args, kwargs, where)
-    return graph.call_function(operators.targets()[node.target], args, kwargs)
+    return graph.call_function(operators.targets()[node.target], *operators.positioned(node.target, args, kwargs))

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from modelpress.errors import ModelFormatError
+from modelpress.graph.axes.analysis import analyse
 from modelpress.graph.names import WORDS_OF_SOURCE, is_input_name
 from modelpress.graph.operators import PLAIN, targets
 from modelpress.graph.serialise import load, save
@@ -223,6 +224,23 @@ def test_text_in_an_argument_is_one_of_the_operators_words() -> None:
             text = text.replace(good, b"\"x'); raise SystemExit(7); ('\"")
         with pytest.raises(ModelFormatError, match="it may be"):
             read(text)
+
+
+def test_arguments_by_keyword_are_read_into_their_places() -> None:
+    """Analyses look for an operator's tensor where exports put it."""
+    document = json.loads(graph([call("aten.amax.default", keepdim=True, dim=[1], self=node(0))]))
+    positions = json.loads(graph([call("aten.amax.default", node(0), [1], True)]))
+    model = read(json.dumps(document).encode())
+    assert analyse(model).prunable() == ()
+    assert save(model) == save(read(json.dumps(positions).encode()))
+    gap = read(graph([call("aten.amax.default", self=node(0), keepdim=True)]))
+    (x,) = gap.examples()
+    assert gap.module(x).shape == (1, 1)
+
+
+def test_an_index_of_nothing_is_analysed() -> None:
+    model = read(graph([call("aten.index.Tensor", node(0), [None])]))
+    assert analyse(model).prunable() == ()
 
 
 @pytest.mark.parametrize("equation", ["ij,jk->ik", "bij, bkj -> bik", "...i,ij->...j"])

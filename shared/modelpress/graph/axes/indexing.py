@@ -44,6 +44,8 @@ def _indexed(call: Call) -> dict[int, fx.Node]:
 def _read(call: Call, indexed: Mapping[int, fx.Node]) -> Dims:
     """Indices of adjacent dimensions stand in their place, others in front."""
     dims = call.dims("self")
+    if not indexed:
+        return list(dims)
     for at in indexed:
         freeze(dims[at], call.why)
     others = [dim for at, dim in enumerate(dims) if at not in indexed]
