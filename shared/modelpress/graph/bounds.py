@@ -87,7 +87,7 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
         if name in PRODUCTS or name in NORMS:
             _check_one_dtype(args, mixed=name in NORMS)
         if name == "convolution":
-            _check_stride(args[0], args[1], args[3], args[8])
+            _check_convolution(*args)
         made = func(*args, **(kwargs or {}))
         tensors = [t for t in (made if isinstance(made, tuple | list) else (made,)) if isinstance(t, Tensor)]
         for tensor in tensors:
@@ -121,8 +121,23 @@ def _check_pieces(count: int) -> None:
         raise ModelFormatError(f"{count} pieces of one tensor; the limit is {MAX_PIECES}")
 
 
-def _check_stride(x: Tensor, weight: Tensor, stride: Sequence[int], groups: int) -> None:
-    channels = max(16, x.shape[1], weight.shape[0], weight.shape[1] * groups)
+def _check_convolution(
+    x: Tensor, weight: Tensor, bias: Tensor | None, stride: Sequence[int], padding: Sequence[int],
+    dilation: Sequence[int], transposed: bool, output_padding: Sequence[int], groups: int,
+) -> None:  # fmt: skip
+    """What the CPU refuses, or dies of, and the meta device takes."""
+    given, made = (
+        (weight.shape[0], weight.shape[1] * groups) if transposed else (weight.shape[1] * groups, weight.shape[0])
+    )
+    if x.shape[1] != given or weight.shape[0] % groups or (bias is not None and list(bias.shape) != [made]):
+        raise ModelFormatError(f"{groups} groups of weights {list(weight.shape)} do not fit their input or bias")
+    if min(dilation) < 1 or any(
+        len(part) not in (1, x.ndim - 2) for part in (stride, padding, dilation, output_padding)
+    ):
+        raise ModelFormatError(
+            "a convolution's steps and paddings are one number, or one a dimension, dilations over 0"
+        )
+    channels = max(16, given, made)
     if max(stride) * channels > MAX_STRIDE:
         raise ModelFormatError(
             f"a stride of {max(stride)} over {channels} channels; their product is {MAX_STRIDE} at most"

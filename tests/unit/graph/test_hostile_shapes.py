@@ -18,6 +18,7 @@ X = node(0)
 HUGE = 2**40
 INFINITE = {"float": "inf"}
 IMAGE = call("aten.new_zeros.default", X, [1, 1, 4, 4])
+LINE, KERNEL = (call("aten.new_zeros.default", X, [1, 2, 5]), call("aten.new_zeros.default", X, [2, 2, 1]))
 ITEMS: Json = {"dtype": "int64"}
 REFUSED: dict[str, tuple[list[Json], str]] = {
     "expand": ([call("aten.expand.default", X, [HUGE, 2, 4])], "elements"),
@@ -112,6 +113,20 @@ REFUSED: dict[str, tuple[list[Json], str]] = {
             call("aten.conv1d.default", node(1), node(2), None, [4096]),
         ],
         "a stride of 4096 over 64 channels",
+    ),
+    "convolution with a bias that only broadcasts": (
+        [LINE, KERNEL, call("aten.new_zeros.default", X, [1]), call("aten.conv1d.default", node(1), node(2), node(3))],
+        "do not fit",
+    ),
+    "convolution with groups that do not divide": (
+        [LINE, KERNEL, call("aten.conv1d.default", node(1), node(2), None, [1], [0], [1], 2)], "do not fit",
+    ),
+    "convolution spread by nothing": (
+        [LINE, KERNEL, call("aten.conv1d.default", node(1), node(2), None, [1], [0], [0])], "dilations over 0",
+    ),
+    "convolution padded in two dimensions of one": (
+        [LINE, KERNEL, call("aten.conv_transpose1d.default", node(1), node(2), None, [1], [0], [0, 0])],
+        "one a dimension",
     ),
     "a million pieces": (
         [call("aten.new_zeros.default", X, [2**20]), call("aten.unbind.int", node(1))], "pieces",
