@@ -33,6 +33,7 @@ gradient end the process (torch 2.14.1: 16 channels at stride 12,000, 512 at 1,0
 MAX_RANK = 16
 MAX_INT = 2**63 - 1
 PRODUCTS = frozenset({"mm", "addmm", "bmm", "baddbmm", "mv", "addmv", "dot", "convolution"})
+MAX_POOLS = {"max_pool2d_with_indices": 2, "max_pool3d_with_indices": 3}
 NORMS = frozenset({"native_batch_norm", "native_layer_norm", "native_group_norm"})
 """What wants one dtype and does not say so on the meta device; a norm's parameters may be float32 over halves."""
 HALVES = (torch.float16, torch.bfloat16)
@@ -88,6 +89,8 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             _check_one_dtype(args, mixed=name in NORMS)
         if name == "convolution":
             _check_convolution(*args)
+        if name in MAX_POOLS:
+            _check_windows(args[0].shape[-MAX_POOLS[name] :], *args[4:5])
         made = func(*args, **(kwargs or {}))
         tensors = [t for t in (made if isinstance(made, tuple | list) else (made,)) if isinstance(t, Tensor)]
         for tensor in tensors:
@@ -142,6 +145,13 @@ def _check_convolution(
         raise ModelFormatError(
             f"a stride of {max(stride)} over {channels} channels; their product is {MAX_STRIDE} at most"
         )
+
+
+def _check_windows(space: Sequence[int], dilation: Sequence[int] = (1,)) -> None:
+    """A window that steps over its input has its largest element beyond it, where the CPU writes the gradient."""
+    steps = dilation if len(dilation) == len(space) else [dilation[0]] * len(space)
+    if any(step > size for step, size in zip(steps, space, strict=True)):
+        raise ModelFormatError(f"windows that step by {list(dilation)} over {list(space)}")
 
 
 def _check_size(tensor: Tensor) -> None:

@@ -128,6 +128,27 @@ REFUSED: dict[str, tuple[list[Json], str]] = {
         [LINE, KERNEL, call("aten.conv_transpose1d.default", node(1), node(2), None, [1], [0], [0, 0])],
         "one a dimension",
     ),
+    "pooling that steps over its input": (
+        [
+            call("aten.new_zeros.default", X, [1, 1, 2, 7]),
+            call("aten.max_pool2d.default", node(1), [2, 3], [], [1, 1], [3, 1]),
+        ],
+        "windows that step by",
+    ),
+    "pooling that steps over its height by one number": (
+        [
+            call("aten.new_zeros.default", X, [1, 1, 2, 7]),
+            call("aten.max_pool2d.default", node(1), [2], [], [1], [3]),
+        ],
+        "windows that step by",
+    ),
+    "pooling that steps over one dimension of three": (
+        [
+            call("aten.new_zeros.default", X, [1, 1, 1, 1, 4]),
+            call("aten.max_pool3d.default", node(1), [7, 3, 3], [], [1, 1, 0], [1, 2, 1]),
+        ],
+        "windows that step by",
+    ),
     "a million pieces": (
         [call("aten.new_zeros.default", X, [2**20]), call("aten.unbind.int", node(1))], "pieces",
     ),
