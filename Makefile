@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 NAME ?= demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check unit bench format clean
+.PHONY: help setup demo test check unit docs bench format clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -39,6 +39,10 @@ check: setup  ## lint and types
 format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+docs: setup  ## draw the docs' pictures and write FORMAT.md's tables anew
+	$(BIN)/python -m docs.format
+	$(BIN)/python -m docs.images.make
 
 bench: setup  ## run one benchmark, e.g. make bench NAME=format
 	$(BIN)/python -m benchmarks $(NAME)

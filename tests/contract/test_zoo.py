@@ -13,7 +13,10 @@ from modelpress.testing.format import Case
 from modelpress.testing.structure import Structure, prunable_share
 from modelpress.testing.zoo import ZOO
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning"),
+]
 
 
 @pytest.fixture(autouse=True)
