@@ -21,7 +21,7 @@ from modelpress.graph.model import Model
 from modelpress.graph.serialise import Serialised, load, save
 from modelpress.testing.zoo import ZOO, Entry
 
-SIZES = (
+SIZES: tuple[Mapping[str, int], ...] = (
     {},
     {"batch": 1, "length": 7, "nodes": 6, "edges": 9},
     {"batch": 5, "length": 16, "nodes": 13, "edges": 31},

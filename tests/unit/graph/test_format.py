@@ -1,4 +1,4 @@
-"""The format's contract over the zoo: outputs bit-equal, gradients equal, training behaviour, round trips."""
+"""What small networks keep beyond the contract of tests/contract/test_zoo.py: names, draws, exporting again."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from modelpress.graph.export import export
-from modelpress.graph.parity import gradients
 from modelpress.graph.serialise import load, save
 from modelpress.testing.zoo import ZOO
 
@@ -33,20 +32,6 @@ def test_nothing_is_lost(trip) -> None:  # type: ignore[no-untyped-def]
     assert {n: t.shape for n, t in ours.items()} == {n: t.shape for n, t in theirs.items()}
 
 
-def test_outputs_are_bit_equal_at_another_batch(trip) -> None:  # type: ignore[no-untyped-def]
-    entry, net, _, _, loaded = trip
-    x = entry.example(batch=5, seed=1)
-    assert torch.equal(loaded.module(x), net(x))
-
-
-def test_gradients_are_equal(trip) -> None:  # type: ignore[no-untyped-def]
-    entry, net, _, _, loaded = trip
-    x = (entry.example(batch=3, seed=2),)
-    theirs, ours = gradients(net, x), gradients(loaded.module, x)
-    assert theirs.keys() == ours.keys()
-    assert all(torch.equal(theirs[n], ours[n]) for n in theirs)
-
-
 def test_training_mode_draws_and_counts_alike(trip) -> None:  # type: ignore[no-untyped-def]
     entry, net, _, _, loaded = trip
     x = entry.example(batch=4, seed=3)
@@ -57,11 +42,6 @@ def test_training_mode_draws_and_counts_alike(trip) -> None:  # type: ignore[no-
         buffers.append(dict(module.named_buffers()))
     assert torch.equal(*outputs)
     assert all(torch.equal(t, buffers[1][n]) for n, t in buffers[0].items())
-
-
-def test_the_second_round_trip_is_byte_identical(trip) -> None:  # type: ignore[no-untyped-def]
-    _, _, _, files, loaded = trip
-    assert save(loaded) == files
 
 
 def test_a_loaded_model_exports_again(trip) -> None:  # type: ignore[no-untyped-def]

@@ -72,7 +72,8 @@ class Fourier(nn.Module):
     """Complex numbers."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return torch.fft.rfft(x).abs()
+        y: Tensor = torch.fft.rfft(x).abs()
+        return y
 
 
 class Noisy(nn.Module):
