@@ -73,6 +73,10 @@ def _without_memory(root: nn.Module) -> nn.Module:
     return twin
 
 
+GRID_SAMPLERS = ("grid_sampler_2d", "grid_sampler_3d")
+"""Where the grid holds no finite numbers, as in a training that diverges."""
+
+
 class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Counts and bounds what every operator makes, down to what composite ones are made of."""
 
@@ -91,6 +95,10 @@ class _Ledger(TorchDispatchMode):  # type: ignore[no-untyped-call]
             _check_convolution(*args)
         if name in MAX_POOLS:
             _check_windows(args[0].shape[-MAX_POOLS[name] :], *args[4:5])
+        if name in GRID_SAMPLERS and args[3] != 0:
+            raise ModelFormatError(
+                "a grid's padding mode is 0 (zeros): torch's gradient of others reads beyond tensors"
+            )
         made = func(*args, **(kwargs or {}))
         tensors = [t for t in (made if isinstance(made, tuple | list) else (made,)) if isinstance(t, Tensor)]
         for tensor in tensors:

@@ -148,7 +148,17 @@ def _compare_gradients(net: nn.Module, graph: nn.Module, inputs: Inputs) -> list
     differ = [n for n, digest in theirs.items() if ours.get(names.clean(n)) != digest and digest not in known]
     notes = [f"the gradient of '{name}' is not carried (a custom autograd function?)" for name in differ]
     unused = [n for n, p in net.named_parameters() if p.requires_grad and n not in theirs]
+    unused += _fixed_and_left_out(net, graph)
     return [*notes, f"unused by the eval graph and left out: {', '.join(unused)}"] if unused else notes
+
+
+def _fixed_and_left_out(net: nn.Module, graph: nn.Module) -> list[str]:
+    """Buffers, and parameters that are not trained, which the graph has under no name."""
+    ours = [*graph.named_parameters(remove_duplicate=False), *graph.named_buffers(remove_duplicate=False)]
+    kept = {name for name, _ in ours}
+    fixed = [*((n, p) for n, p in net.named_parameters() if not p.requires_grad), *net.named_buffers()]
+    missing = [(name, tensor) for name, tensor in fixed if names.clean(name) not in kept]
+    return [n for n, t in missing if not any(o.shape == t.shape and torch.equal(o, t) for _, o in ours)]
 
 
 class GradientError(Exception):

@@ -34,6 +34,14 @@ REFUSED: dict[str, tuple[list[Json], str]] = {
     "arange by tiny steps": ([call("arange", X, 0, 1, 1e-300, None)], "nodes"),
     "linspace": ([call("linspace", X, 0, 1, HUGE, None)], "elements"),
     "eye": ([call("eye", X, 2**20, 2**20, None)], "elements"),
+    "grid sampling beyond the border": (
+        [
+            IMAGE,
+            call("aten.new_zeros.default", X, [1, 2, 2, 2]),
+            call("aten.grid_sampler.default", node(1), node(2), 0, 1, False),
+        ],
+        "padding mode",
+    ),
     "pad": ([call("aten.constant_pad_nd.default", X, [HUGE, 0])], "elements"),
     "pad to nothing": ([call("aten.pad.default", X, [-9, 0])], "nodes"),
     "outer product": (

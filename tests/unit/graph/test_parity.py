@@ -227,3 +227,11 @@ def test_recurrent_layers_own_the_weights_that_they_run_on() -> None:
         for parameter in net.parameters():
             parameter.zero_()
     assert torch.equal(model.module(x)[0], before)
+
+
+def test_buffers_and_frozen_parameters_that_are_left_out_are_named() -> None:
+    net = nn.Linear(3, 2)
+    net.register_buffer("spare", torch.ones(5))
+    net.frozen = nn.Parameter(torch.zeros(7), requires_grad=False)
+    model = export(net.eval(), torch.randn(2, 3))
+    assert model.notes == ("unused by the eval graph and left out: frozen, spare",)
