@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from benchmarks.harness import ROOT
 from modelpress.errors import ModelFormatError
 from modelpress.graph.model import Model
-from modelpress.graph.pt2 import read_pt2
+from modelpress.graph.pt2.reader import read_pt2
 from modelpress.graph.serialise import load, save
 
 Files = dict[str, bytes]

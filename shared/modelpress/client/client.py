@@ -96,7 +96,7 @@ class Client:
         Raises:
             ExportError: it does not export; names the operator and the line of yours.
             InputError: a module without example inputs, or an archive with some.
-            NotFoundError, ModelFormatError: as `modelpress.graph.pt2.read_pt2`.
+            NotFoundError, ModelFormatError: as `modelpress.graph.pt2.reader.read_pt2`.
         """
         from modelpress.graph.storage import put_model
 
@@ -349,7 +349,7 @@ class Client:
 def model_of(net: nn.Module | str | Path, example_inputs: ExampleInputs | None, dynamic: Dynamic | None) -> Model:
     """A module exported, or an archive read; see `Client.push_model`."""
     if isinstance(net, str | Path):
-        from modelpress.graph.pt2 import read_pt2
+        from modelpress.graph.pt2.reader import read_pt2
 
         if example_inputs is not None or dynamic is not None:
             raise InputError(f"'{net}' is an archive, which knows its inputs; leave example_inputs and dynamic out")

@@ -15,7 +15,7 @@ from torch.nn.parameter import is_lazy
 from modelpress.errors import ExportError
 from modelpress.graph.as_it_was import as_it_was, contiguous_weights
 from modelpress.graph.inputs import Dynamic, ExampleInputs, Inputs, read_inputs
-from modelpress.graph.lift import Lifter, check_size
+from modelpress.graph.lift.lifter import Lifter, check_size
 from modelpress.graph.model import Model
 from modelpress.graph.parity import compare
 from modelpress.graph.trace import trace

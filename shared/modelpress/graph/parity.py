@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from modelpress.errors import ExportError
 from modelpress.graph import names
 from modelpress.graph.inputs import Inputs
-from modelpress.graph.lift_source import raised_at
+from modelpress.graph.lift.source import raised_at
 from modelpress.graph.model import BATCH
 from modelpress.graph.outputs import Leaf, plain
 

@@ -20,7 +20,7 @@ from torch.utils import _pytree as pytree
 from modelpress.errors import ExportError
 from modelpress.graph.fixed_sizes import explain
 from modelpress.graph.inputs import Inputs
-from modelpress.graph.lift_source import raised_at
+from modelpress.graph.lift.source import raised_at
 from modelpress.graph.outputs import plain
 
 LOGGERS = ("torch._subclasses.fake_tensor", "torch.export", "torch.fx.experimental.symbolic_shapes")

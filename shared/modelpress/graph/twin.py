@@ -1,6 +1,6 @@
 """A module's twin: the same module at another float dtype, exported to tell which dtypes the user's code chose.
 
-`modelpress.graph.lift_dtypes` compares the two graphs. The twin's tensors are fake: they have shapes and no memory.
+`modelpress.graph.lift.dtypes` compares the two graphs. The twin's tensors are fake: they have shapes and no memory.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from modelpress.errors import ExportError
-from modelpress.graph.align import flat_arguments
 from modelpress.graph.inputs import Inputs
-from modelpress.graph.lift_creators import CREATORS
-from modelpress.graph.lift_dtypes import CASTS, dtype_of
+from modelpress.graph.lift.align import flat_arguments
+from modelpress.graph.lift.creators import CREATORS
+from modelpress.graph.lift.dtypes import CASTS, dtype_of
 from modelpress.graph.trace import trace
 
 OTHERS = (torch.bfloat16, torch.float32, torch.float16, torch.float64)

@@ -14,7 +14,7 @@ from modelpress.client.refs import ModelRef
 from modelpress.client.sources import is_archive
 from modelpress.errors import InputError, ModelFormatError, NotFoundError
 from tests.unit.cli.terminal import run
-from tests.unit.graph.archives import exported
+from tests.unit.graph.pt2.archives import exported
 
 X = torch.rand(3, 4)
 

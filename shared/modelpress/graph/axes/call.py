@@ -11,7 +11,7 @@ from torch import fx, nn
 
 from modelpress.graph.axes.expr import Dims, Expr
 from modelpress.graph.leaves import leaf_type
-from modelpress.graph.lift_source import user_line
+from modelpress.graph.lift.source import user_line
 from modelpress.graph.shapes import Shape, Shapes
 
 Value: TypeAlias = "Dims | tuple[Value, ...] | None"

@@ -20,14 +20,14 @@ from modelpress.errors import ExportError, ModelFormatError
 from modelpress.graph import leaves
 from modelpress.graph.bounds import check_shapes
 from modelpress.graph.document import MAX_SIZE, InputRecord
-from modelpress.graph.lift import Lifter
-from modelpress.graph.lift_creators import dtype_arguments
+from modelpress.graph.lift.creators import dtype_arguments
+from modelpress.graph.lift.lifter import Lifter
 from modelpress.graph.limited_json import read_json
 from modelpress.graph.model import BATCH, Model, TensorSpec
-from modelpress.graph.pt2_archive import Record, opened, validated
-from modelpress.graph.pt2_program import GraphReader, GraphRecord, SignatureRecord
-from modelpress.graph.pt2_source import Source
-from modelpress.graph.pt2_words import Dynamic, TensorValue
+from modelpress.graph.pt2.archive import Record, opened, validated
+from modelpress.graph.pt2.program import GraphReader, GraphRecord, SignatureRecord
+from modelpress.graph.pt2.source import Source
+from modelpress.graph.pt2.words import Dynamic, TensorValue
 
 SCHEMA_MAJOR = 8
 UNCHECKED = "read from a .pt2 archive: outputs and gradients could not be compared with the module it was exported from"

@@ -9,7 +9,7 @@ from torch.nn import functional
 
 from modelpress.errors import ExportError
 from modelpress.graph.behaviour import Attention
-from tests.unit.graph.lifting import assert_same, kinds, lifted, operators_of
+from tests.unit.graph.lift.lifting import assert_same, kinds, lifted, operators_of
 
 
 @pytest.mark.parametrize(
@@ -180,7 +180,7 @@ class AlwaysDrops(nn.Module):
 
 
 def test_dropout_in_evaluation_is_refused() -> None:
-    with pytest.raises(ExportError, match=r"drops in evaluation too, called at .*test_lift_leaves\.py.*self\.training"):
+    with pytest.raises(ExportError, match=r"drops in evaluation too, called at .*test_leaves\.py.*self\.training"):
         lifted(AlwaysDrops(), torch.randn(3, 4))
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modelpress.errors import ExportError
-from tests.unit.graph.lifting import assert_same, lifted, operators_of
+from tests.unit.graph.lift.lifting import assert_same, lifted, operators_of
 
 
 class _Net(nn.Module):
@@ -123,7 +123,7 @@ class ChangesADiagonal(_Net):
 
 
 def test_a_view_that_cannot_be_written_back_is_refused() -> None:
-    with pytest.raises(ExportError, match=r"made by aten\.diagonal\.default is changed.*test_lift_memory\.py.*clone"):
+    with pytest.raises(ExportError, match=r"made by aten\.diagonal\.default is changed.*test_memory\.py.*clone"):
         lifted(ChangesADiagonal(), torch.randn(6, 4))
 
 

@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, fx
 from torch.utils import _pytree as pytree
 
-from modelpress.graph.canonical import functional_form
-from modelpress.graph.lift_dtypes import CASTS, dtype_of
-from modelpress.graph.lift_source import owner
-from modelpress.graph.train_only import Wrapper, wrapper
+from modelpress.graph.lift.canonical import functional_form
+from modelpress.graph.lift.dtypes import CASTS, dtype_of
+from modelpress.graph.lift.source import owner
+from modelpress.graph.lift.train_only import Wrapper, wrapper
 
 aten = torch.ops.aten
 COPIES = frozenset({aten.contiguous.default, aten.clone.default, aten.alias.default})

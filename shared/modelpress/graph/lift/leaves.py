@@ -12,7 +12,7 @@ from torch import fx, nn
 
 from modelpress.errors import ExportError
 from modelpress.graph.behaviour import Attention
-from modelpress.graph.lift_source import bound, rank, user_line
+from modelpress.graph.lift.source import bound, rank, user_line
 
 aten = torch.ops.aten
 Arguments = Mapping[str, Any]

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils import _pytree as pytree
 
 from modelpress.graph.inputs import read_inputs
-from modelpress.graph.lift import Lifter
+from modelpress.graph.lift.lifter import Lifter
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import load, save
 from modelpress.graph.trace import trace

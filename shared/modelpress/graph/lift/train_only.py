@@ -13,9 +13,9 @@ import torch
 from torch import fx, nn
 
 from modelpress.graph.behaviour import StochasticDepth
-from modelpress.graph.canonical import functional_form
-from modelpress.graph.lift_leaves import DROPOUTS
-from modelpress.graph.lift_source import bound, owner
+from modelpress.graph.lift.canonical import functional_form
+from modelpress.graph.lift.leaves import DROPOUTS
+from modelpress.graph.lift.source import bound, owner
 
 aten = torch.ops.aten
 EMPTY = (aten.empty.memory_format, aten.new_empty.default)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from modelpress.errors import ExportError
-from modelpress.graph.lift_regions import LOWERED, RAISED
-from tests.unit.graph.lifting import assert_same, kinds, lifted
+from modelpress.graph.lift.regions import LOWERED, RAISED
+from tests.unit.graph.lift.lifting import assert_same, kinds, lifted
 
 aten = torch.ops.aten
 
@@ -173,11 +173,11 @@ class OutOfFormat(_Net):
     ("net", "told"),
     [
         (Branches(), r"cond branches on data.*torch\.where"),
-        (Noise(), r"aten\.randn_like\.default draws random numbers in evaluation.*test_lift_regions\.py.*randn_like"),
+        (Noise(), r"aten\.randn_like\.default draws random numbers in evaluation.*test_regions\.py.*randn_like"),
         (DataSized(), r"aten\.nonzero\.default makes sizes or numbers out of data.*nonzero.*mask"),
-        (Selects(), r"aten\.index\.Tensor makes sizes or numbers out of data, called at test_lift_regions\.py.*y > 0"),
+        (Selects(), r"aten\.index\.Tensor makes sizes or numbers out of data, called at test_regions\.py.*y > 0"),
         (Maps(), r"the operator _\w+ is a part of torch\.vmap"),
-        (OutOfFormat(), r"aten\.fft_fft\.default is not in the format yet.*test_lift_regions\.py.*torch\.fft"),
+        (OutOfFormat(), r"aten\.fft_fft\.default is not in the format yet.*test_regions\.py.*torch\.fft"),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, nn.Module) else "",
 )

@@ -11,11 +11,11 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from modelpress.graph.export import export
 from modelpress.graph.inputs import read_inputs
-from modelpress.graph.lift import Lifter
+from modelpress.graph.lift.lifter import Lifter
 from modelpress.graph.trace import trace
 from modelpress.graph.twin import trace_twin
 from modelpress.testing.zoo import ZOO
-from tests.unit.graph.lifting import flat
+from tests.unit.graph.lift.lifting import flat
 
 
 def _lift(

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, fx
 
 from modelpress.errors import ExportError
-from modelpress.graph.canonical import canonical
-from modelpress.graph.lift_dtypes import FOLLOWS, dtype_of
-from modelpress.graph.lift_source import bound, user_line
+from modelpress.graph.lift.canonical import canonical
+from modelpress.graph.lift.dtypes import FOLLOWS, dtype_of
+from modelpress.graph.lift.source import bound, user_line
 
 aten = torch.ops.aten
 _SOMETIMES_VIEWS = frozenset(

@@ -9,10 +9,10 @@ from typing import Any
 from torch import fx
 
 from modelpress.errors import ExportError
-from modelpress.graph.lift_creators import from_nothing
-from modelpress.graph.lift_dtypes import FOLLOWS, dtype_of
-from modelpress.graph.lift_memory import Memory, changes_in_place, written_back
-from modelpress.graph.lift_source import user_line
+from modelpress.graph.lift.creators import from_nothing
+from modelpress.graph.lift.dtypes import FOLLOWS, dtype_of
+from modelpress.graph.lift.memory import Memory, changes_in_place, written_back
+from modelpress.graph.lift.source import user_line
 
 
 class Values:

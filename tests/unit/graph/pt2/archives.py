@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.export import Dim
 
 from modelpress.errors import ModelFormatError
-from modelpress.graph.pt2 import read_pt2
+from modelpress.graph.pt2.reader import read_pt2
 
 MODEL = "models/model.json"
 WEIGHTS = "data/weights/model_weights_config.json"

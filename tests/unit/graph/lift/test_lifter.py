@@ -123,7 +123,7 @@ class Unsupported(nn.Module):
 
 
 def test_an_unknown_operator_names_itself_and_the_line() -> None:
-    with pytest.raises(ExportError, match=r"aten\.fft_fft\.default .*test_lift\.py.*torch\.fft\.fft\(x\)"):
+    with pytest.raises(ExportError, match=r"aten\.fft_fft\.default .*test_lifter\.py.*torch\.fft\.fft\(x\)"):
         export(Unsupported(), torch.randn(3, 6))
 
 
@@ -137,7 +137,7 @@ def test_the_line_is_the_users_and_not_one_of_torch() -> None:
             y: Tensor = self.words(tokens)
             return y
 
-    with pytest.raises(ExportError, match=r"called at test_lift\.py:\d+: y: Tensor = self\.words"):
+    with pytest.raises(ExportError, match=r"called at test_lifter\.py:\d+: y: Tensor = self\.words"):
         export(Renorms(), torch.tensor([[1, 4], [2, 3]]))
 
 
@@ -147,7 +147,7 @@ class Branches(nn.Module):
 
 
 def test_a_module_that_does_not_export_says_so() -> None:
-    with pytest.raises(ExportError, match=r"Branches does not export.*called at test_lift\.py:\d+: return x.*where"):
+    with pytest.raises(ExportError, match=r"Branches does not export.*called at test_lifter\.py:\d+: return x.*where"):
         export(Branches(), torch.randn(3, 6))
 
 
@@ -296,7 +296,7 @@ class Long(nn.Module):
 
 
 def test_a_graph_that_no_file_holds_is_refused_before_it_is_exported_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("modelpress.graph.lift.MAX_NODES", 10)
+    monkeypatch.setattr("modelpress.graph.lift.lifter.MAX_NODES", 10)
     net = Long()
     net.register_forward_pre_hook(lambda module, _: pytest.fail("exported again") if module.training else None)
     with pytest.raises(ExportError, match="the format holds 10; split the module"):

@@ -17,10 +17,10 @@ from torch.utils import _pytree as pytree
 from modelpress.errors import ModelFormatError, NotFoundError
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
-from modelpress.graph.pt2 import UNCHECKED, read_pt2
+from modelpress.graph.pt2.reader import UNCHECKED, read_pt2
 from modelpress.graph.serialise import load, save
 from modelpress.testing.zoo import ZOO
-from tests.unit.graph.archives import exported
+from tests.unit.graph.pt2.archives import exported
 
 
 def tensors(output: object) -> list[Tensor]:
@@ -278,7 +278,7 @@ def test_an_operator_beyond_the_format_is_named_with_the_users_line() -> None:
             out: Tensor = torch.fft.fft(x).real
             return out
 
-    with pytest.raises(ModelFormatError, match=r"fft_fft.*test_pt2\.py.*torch\.fft\.fft\(x\)"):
+    with pytest.raises(ModelFormatError, match=r"fft_fft.*test_reader\.py.*torch\.fft\.fft\(x\)"):
         read_pt2(exported(Spectrum(), (torch.rand(2, 8),)))
 
 

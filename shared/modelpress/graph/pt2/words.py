@@ -19,13 +19,13 @@ import torch
 from modelpress.errors import ModelFormatError
 from modelpress.graph import operators
 from modelpress.graph.arguments import MAX_INT
-from modelpress.graph.canonical import SYNONYMS
-from modelpress.graph.lift_creators import CREATORS
-from modelpress.graph.lift_dtypes import CASTS
-from modelpress.graph.lift_leaves import DROPOUTS, LEAVES
-from modelpress.graph.lift_memory import WRITERS
-from modelpress.graph.lift_recurrent import KINDS
-from modelpress.graph.pt2_archive import DTYPES, STRIDED, TensorMeta, natural
+from modelpress.graph.lift.canonical import SYNONYMS
+from modelpress.graph.lift.creators import CREATORS
+from modelpress.graph.lift.dtypes import CASTS
+from modelpress.graph.lift.leaves import DROPOUTS, LEAVES
+from modelpress.graph.lift.memory import WRITERS
+from modelpress.graph.lift.recurrent import KINDS
+from modelpress.graph.pt2.archive import DTYPES, STRIDED, TensorMeta, natural
 
 aten = torch.ops.aten
 REWRITTEN = (

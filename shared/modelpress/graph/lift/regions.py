@@ -14,9 +14,9 @@ import torch
 from torch import fx
 
 from modelpress.errors import ExportError
-from modelpress.graph.lift_dtypes import CASTS, dtype_of
-from modelpress.graph.lift_memory import Memory, changes_in_place
-from modelpress.graph.lift_source import user_line
+from modelpress.graph.lift.dtypes import CASTS, dtype_of
+from modelpress.graph.lift.memory import Memory, changes_in_place
+from modelpress.graph.lift.source import user_line
 
 aten = torch.ops.aten
 higher_order = torch.ops.higher_order

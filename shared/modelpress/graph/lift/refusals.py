@@ -7,7 +7,7 @@ from torch import Tensor, fx
 from torch.fx.experimental.symbolic_shapes import free_unbacked_symbols
 from torch.utils import _pytree as pytree
 
-from modelpress.graph.lift_source import user_line
+from modelpress.graph.lift.source import user_line
 
 _DATA_SIZED = frozenset({"nonzero", "masked_select", "unique", "_unique2", "unique_consecutive", "item", "bincount"})
 _VMAP = frozenset({"_add_batch_dim", "_remove_batch_dim", "_vmap_increment_nesting", "_vmap_decrement_nesting"})

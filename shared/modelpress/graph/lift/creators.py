@@ -10,7 +10,7 @@ import torch
 from torch import fx
 
 from modelpress.graph import creators
-from modelpress.graph.lift_source import bound
+from modelpress.graph.lift.source import bound
 
 aten = torch.ops.aten
 Made = tuple[Callable[..., Any], tuple[Any, ...]]

@@ -13,10 +13,10 @@ from typing import Any
 import torch
 from torch import fx
 
-from modelpress.graph.align import Alignment, flat_arguments, through
-from modelpress.graph.canonical import functional_form
-from modelpress.graph.lift_leaves import DROPOUTS
-from modelpress.graph.lift_source import bound, owner, user_line
+from modelpress.graph.lift.align import Alignment, flat_arguments, through
+from modelpress.graph.lift.canonical import functional_form
+from modelpress.graph.lift.leaves import DROPOUTS
+from modelpress.graph.lift.source import bound, owner, user_line
 
 aten = torch.ops.aten
 RECURRENT = (aten.lstm.input, aten.gru.input, aten.rnn_tanh.input, aten.rnn_relu.input)

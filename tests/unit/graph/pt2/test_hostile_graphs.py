@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from modelpress.errors import ModelFormatError
-from modelpress.graph.pt2 import read_pt2
+from modelpress.graph.pt2.reader import read_pt2
 from modelpress.graph.serialise import load, save
-from tests.unit.graph.archives import MODEL, WEIGHTS, edited, exported, refused, sample
+from tests.unit.graph.pt2.archives import MODEL, WEIGHTS, edited, exported, refused, sample
 
 Change = Callable[[Any], object]
 

@@ -15,8 +15,8 @@ import pytest
 import torch
 from torch import nn
 
-from modelpress.graph.pt2 import read_pt2
-from tests.unit.graph.archives import (
+from modelpress.graph.pt2.reader import read_pt2
+from tests.unit.graph.pt2.archives import (
     MODEL,
     SAMPLES,
     WEIGHTS,

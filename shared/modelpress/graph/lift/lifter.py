@@ -18,19 +18,20 @@ from torch import Tensor, fx, nn
 from torch.utils import _pytree as pytree
 
 from modelpress.errors import ExportError
-from modelpress.graph import lift_recurrent, lift_regions, names, operators
-from modelpress.graph.align import Alignment
-from modelpress.graph.canonical import canonical
+from modelpress.graph import names, operators
 from modelpress.graph.document import MAX_NODES
-from modelpress.graph.lift_creators import CREATORS, PLACES, create, dtype_arguments, exceeds_half
-from modelpress.graph.lift_dtypes import CASTS, FOLLOWS, Comparison, Misaligned, dtype_of
-from modelpress.graph.lift_leaves import AFFINE, DROPOUTS, LEAVES, Leaf, attention, dropout
-from modelpress.graph.lift_memory import WRITERS, changes_in_place, pure
-from modelpress.graph.lift_refusals import refusal, sized_by_data
-from modelpress.graph.lift_source import bound, fetch, is_owned, owner
-from modelpress.graph.lift_tree import clean, leaf_path, put, register
-from modelpress.graph.lift_values import Values
-from modelpress.graph.training import carry_training
+from modelpress.graph.lift import recurrent, regions
+from modelpress.graph.lift.align import Alignment
+from modelpress.graph.lift.canonical import canonical
+from modelpress.graph.lift.creators import CREATORS, PLACES, create, dtype_arguments, exceeds_half
+from modelpress.graph.lift.dtypes import CASTS, FOLLOWS, Comparison, Misaligned, dtype_of
+from modelpress.graph.lift.leaves import AFFINE, DROPOUTS, LEAVES, Leaf, attention, dropout
+from modelpress.graph.lift.memory import WRITERS, changes_in_place, pure
+from modelpress.graph.lift.refusals import refusal, sized_by_data
+from modelpress.graph.lift.source import bound, fetch, is_owned, owner
+from modelpress.graph.lift.training import carry_training
+from modelpress.graph.lift.tree import clean, leaf_path, put, register
+from modelpress.graph.lift.values import Values
 from modelpress.graph.twin import names_dtypes
 
 __all__ = ["DROPOUTS", "LEAVES", "Lifter"]
@@ -131,7 +132,7 @@ class Lifter:
             return self.graph.call_module(self._dropout(node), (self.values.of(node.args[0]),))
         if node.target is aten.scaled_dot_product_attention.default:
             return self._attention(node)
-        if node.target in lift_recurrent.KINDS:
+        if node.target in recurrent.KINDS:
             return self._recurrent(node)
         if node.target in CASTS:
             return self._cast(node)
@@ -235,16 +236,16 @@ class Lifter:
         return self.graph.call_module(path, tuple(self.values.of(t) for t in tensors))
 
     def _recurrent(self, node: fx.Node) -> tuple[fx.Node, ...]:
-        weights = lift_recurrent.weights(node)
+        weights = recurrent.weights(node)
         tensors = [fetch(self.source, str(w.target)) for w in weights]
-        module = lift_recurrent.build(node, tensors)
+        module = recurrent.build(node, tensors)
         named = dict(zip(module._flat_weights_names, tensors, strict=True))
         key = (repr(module), tuple(str(w.target) for w in weights))
         path = self._shared(key, leaf_path(str(weights[0].target)), lambda: self._filled(module, named, weights[0]))
-        state = lift_recurrent.initial_state(node, self.values.memory.changed)
+        state = recurrent.initial_state(node, self.values.memory.changed)
         given = () if state is None else (fx.map_arg(state, self.values.of),)
         called = self.graph.call_module(path, (self.values.of(node.args[0]), *given))
-        return lift_recurrent.picks(self.graph, called, isinstance(module, nn.LSTM))
+        return recurrent.picks(self.graph, called, isinstance(module, nn.LSTM))
 
 
 def check_size(graph: fx.Graph) -> None:
@@ -257,8 +258,8 @@ def check_size(graph: fx.Graph) -> None:
 
 def _plain(module: fx.GraphModule) -> None:
     """Inline regions, expand recurrent cells, drop checks and what nobody reads."""
-    lift_regions.inline(module)
-    lift_recurrent.expand_cells(module.graph)
+    regions.inline(module)
+    recurrent.expand_cells(module.graph)
     for node in reversed(module.graph.nodes):
         if node.target in _SILENT:
             module.graph.erase_node(node)

@@ -13,11 +13,11 @@ from torch import Tensor, fx
 from modelpress.errors import ModelFormatError
 from modelpress.graph import names, operators
 from modelpress.graph.document import COUNTS, MAX_NODES
-from modelpress.graph.lift_leaves import DROPOUTS
-from modelpress.graph.lift_source import bound
-from modelpress.graph.pt2_archive import Record, TensorMeta, validated
-from modelpress.graph.pt2_source import Source, cleaned
-from modelpress.graph.pt2_words import (
+from modelpress.graph.lift.leaves import DROPOUTS
+from modelpress.graph.lift.source import bound
+from modelpress.graph.pt2.archive import Record, TensorMeta, validated
+from modelpress.graph.pt2.source import Source, cleaned
+from modelpress.graph.pt2.words import (
     CONSTANTS,
     REGIONS,
     constant,

@@ -10,7 +10,7 @@ import torch
 from torch import fx, nn
 
 from modelpress.errors import ExportError
-from modelpress.graph.lift_source import bound, is_owned, user_line
+from modelpress.graph.lift.source import bound, is_owned, user_line
 
 aten = torch.ops.aten
 KINDS: Mapping[Any, Callable[..., nn.RNNBase]] = {

@@ -1,0 +1,1 @@
+"""Reading archives of ``torch.export.save`` without unpickling."""
