@@ -99,12 +99,12 @@ def _detector() -> nn.Module:
 
 
 REFUSED: Mapping[str, Refused] = {
-    "a branch on data": Refused(BranchOnData, _vector, "does not export"),
-    "an output whose size depends on data": Refused(Nonzero, _vector, ""),
-    "a packed sequence": Refused(PackedSequence, lambda: (torch.randn(2, 5, 4),), ""),
+    "a branch on data": Refused(BranchOnData, _vector, "depends on the values"),
+    "an output whose size depends on data": Refused(Nonzero, _vector, "makes sizes"),
+    "a packed sequence": Refused(PackedSequence, lambda: (torch.randn(2, 5, 4),), "packed sequences"),
     "a module that changes its own buffer in evaluation": Refused(Counting, _vector, "changes"),
     "an operator outside of the format (FFT)": Refused(Fourier, _vector, "fft"),
     "random numbers in evaluation": Refused(Noisy, _vector, "randn_like"),
     "torch.cond": Refused(Conditional, _vector, "cond"),
-    "a detector with suppression inside": Refused(_detector, lambda: ([torch.randn(3, 320, 320)],), ""),
+    "a detector with suppression inside": Refused(_detector, lambda: ([torch.randn(3, 320, 320)],), "depends on the values"),
 }
