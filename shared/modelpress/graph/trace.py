@@ -27,6 +27,7 @@ LOGGERS = ("torch._subclasses.fake_tensor", "torch.export", "torch.fx.experiment
 """They log whole graphs on the way to an error."""
 HINT = "leave these dimensions out of dynamic={...}, or compute with x.shape there instead of a number"
 WAYS_OUT = {
+    "got FakeTensor": "sizes cannot come out of tensors: take a fixed length and masks, not packed sequences",
     "data-dependent": "a graph cannot depend on the values of tensors: take torch.where or a mask instead",
     "not a known type": "return a dict or a tuple, or register the class with torch.export.register_dataclass",
 }
