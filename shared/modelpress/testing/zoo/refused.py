@@ -106,5 +106,7 @@ REFUSED: Mapping[str, Refused] = {
     "an operator outside of the format (FFT)": Refused(Fourier, _vector, "fft"),
     "random numbers in evaluation": Refused(Noisy, _vector, "randn_like"),
     "torch.cond": Refused(Conditional, _vector, "cond"),
-    "a detector with suppression inside": Refused(_detector, lambda: ([torch.randn(3, 320, 320)],), "depends on the values"),
+    "a detector with suppression inside": Refused(
+        _detector, lambda: ([torch.randn(3, 320, 320)],), "depends on the values"
+    ),
 }
