@@ -6,7 +6,6 @@ Each size runs in a process of its own, so that its peak of memory is its own.
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -18,7 +17,7 @@ import torch
 from torch import nn
 from torch.export import Dim
 
-from benchmarks.harness import ROOT, Figure, Figures
+from benchmarks.harness import ROOT, Figure, Figures, peak_mb
 from modelpress.graph.axes import analyse, keep_count, remove
 from modelpress.graph.export import export
 from modelpress.graph.serialise import load, save
@@ -70,13 +69,13 @@ def measure(name: str, repeats: int) -> dict[str, list[float]]:
     net = entry.lively()
     weights_mb = sum(p.nbytes for p in net.parameters()) / 1e6
     _export(net, entry)  # the first export of a process imports much of torch
-    before_mb = _peak_mb()
+    before_mb = peak_mb()
     export(net, entry.examples(), dynamic=entry.dynamic(), check=False)
-    found: dict[str, list[float]] = {"weights_mb": [weights_mb], "copies": [(_peak_mb() - before_mb) / weights_mb]}
+    found: dict[str, list[float]] = {"weights_mb": [weights_mb], "copies": [(peak_mb() - before_mb) / weights_mb]}
     for _ in range(repeats):
         _once(net, entry, found)
     found["checked_s"] = [_timed(lambda: export(net, entry.examples(), dynamic=entry.dynamic()))[1]]
-    found["peak_mb"] = [_peak_mb()]
+    found["peak_mb"] = [peak_mb()]
     return found
 
 
@@ -98,10 +97,6 @@ def _once(net: nn.Module, entry: Entry, found: dict[str, list[float]]) -> None:
 def _export(net: nn.Module, entry: Entry) -> None:
     shapes = {name: dict.fromkeys(dims, Dim.DYNAMIC) for name, dims in entry.dynamic().items()}
     torch.export.export(net, (), entry.examples(), dynamic_shapes=shapes)
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _timed(work: Callable[[], T]) -> tuple[T, float]:

@@ -18,6 +18,7 @@ from random import Random
 
 from benchmarks.fuzzing.mutations import mutated
 from benchmarks.fuzzing.parsers import ARCHIVE, Files, accepts, read_archive, read_files
+from benchmarks.harness import peak_mb
 
 HANG_S = 5.0
 GROWTH_BYTES = 4 * 2**30
@@ -41,7 +42,7 @@ def fuzz(seeds: list[Files], parser: str, seconds: float, seed: int, work: Path)
     for files in seeds:
         if not accepts(read, files):
             raise SystemExit("an unchanged file is refused")
-    seen.baseline_mb = _peak_mb()
+    seen.baseline_mb = peak_mb()
     _limit_memory()
     until = time.monotonic() + seconds
     while time.monotonic() < until:
@@ -56,7 +57,7 @@ def fuzz(seeds: list[Files], parser: str, seconds: float, seed: int, work: Path)
         finally:
             faulthandler.cancel_dump_traceback_later()
         seen.executions += 1
-    seen.peak_mb = _peak_mb()
+    seen.peak_mb = peak_mb()
     return seen
 
 
@@ -69,10 +70,6 @@ def keep(files: Files, folder: Path) -> None:
 def read_folder(folder: Path) -> Files:
     """The files of one model."""
     return {path.name: path.read_bytes() for path in sorted(folder.iterdir()) if path.is_file()}
-
-
-def _peak_mb() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def _limit_memory() -> None:

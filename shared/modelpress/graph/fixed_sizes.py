@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from modelpress.graph.inputs import Inputs
 
@@ -24,11 +24,8 @@ def explain(error: Exception, inputs: Inputs, again: Callable[[], object]) -> st
     found = list(FIXED.finditer(str(error)))
     if not found:
         return ""
-    with _watched() as lines:
-        try:
-            again()
-        except type(error):
-            pass
+    with _watched() as lines, suppress(type(error)):  # the same error, which the caller is about to tell
+        again()
     return "; ".join(_told(match, inputs, lines.get(match["source"], "")) for match in found)
 
 

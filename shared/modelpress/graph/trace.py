@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import sys
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +20,7 @@ from modelpress.graph.fixed_sizes import explain
 from modelpress.graph.inputs import Inputs
 from modelpress.graph.lift.source import raised_at
 from modelpress.graph.outputs import plain
+from modelpress.graph.quiet import quiet
 
 LOGGERS = ("torch._subclasses.fake_tensor", "torch.export", "torch.fx.experimental.symbolic_shapes")
 """They log whole graphs on the way to an error."""
@@ -63,7 +62,7 @@ def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
 
     def run() -> ExportedProgram:
         printed = io.StringIO()  # torch prints the graph so far there, thousands of lines, where it fails
-        with _quiet(), redirect_stderr(printed):
+        with quiet(LOGGERS, logging.CRITICAL), redirect_stderr(printed):
             program = torch.export.export(net, args, kwargs, dynamic_shapes=inputs.shapes(args, kwargs))
         sys.stderr.write(printed.getvalue())
         return program
@@ -74,22 +73,6 @@ def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
         fixed = explain(e, inputs, run)
         told = f"its code fixes {fixed}; {HINT}" if fixed else f"{_reason(e)}{raised_at(e)}{_way_out(e)}"
         raise ExportError(f"{type(net).__name__} does not export: {told}") from e
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """What torch logs on its way to an error, the error says too."""
-    loggers = [logging.getLogger(name) for name in LOGGERS]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.CRITICAL)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
 
 
 def _way_out(error: Exception) -> str:

@@ -9,6 +9,7 @@ import torch
 from torch import fx
 
 from modelpress.graph.axes.call import argument, set_argument
+from modelpress.graph.axes.functional import CONVOLUTIONS, TRANSPOSED
 from modelpress.graph.axes.resize import OperatorResize, Resizer
 from modelpress.graph.axes.unify import split
 
@@ -40,12 +41,6 @@ def group_norm(node: fx.Node, resizer: Resizer) -> None:
     if pieces is not None:  # None where nothing of the channels may go
         set_argument(node, "num_groups", resizer.size(pieces[0]))
 
-
-CONVOLUTIONS = (
-    aten.conv1d.default, aten.conv1d.padding, aten.conv2d.default, aten.conv2d.padding, aten.conv3d.default,
-    aten.conv3d.padding,
-)  # fmt: skip
-TRANSPOSED = (aten.conv_transpose1d.default, aten.conv_transpose2d.input, aten.conv_transpose3d.input)
 
 OPERATORS: Mapping[Any, OperatorResize] = {
     **dict.fromkeys(CONVOLUTIONS, convolution),

@@ -7,9 +7,7 @@ QuantizeLinear and DequantizeLinear; ONNX Runtime and other runtimes fuse them i
 from __future__ import annotations
 
 import logging
-import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,9 +19,12 @@ from modelpress.graph.outputs import plain
 from modelpress.graph.packages.lower import lower
 from modelpress.graph.packages.origins import origins_of
 from modelpress.graph.packages.strip import strip
+from modelpress.graph.quiet import quiet
 
 OPSET = 20
 EXAMPLE_BATCH = 2
+LOGGERS = ("torch.onnx", "onnxscript", "onnx_ir")
+"""The exporter talks about itself there."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +96,7 @@ def _export(graph_module: fx.GraphModule, model: Model) -> bytes:
         {d: torch.export.Dim.DYNAMIC for d, n in enumerate(spec.shape) if isinstance(n, str)} for spec in model.inputs
     )
     try:
-        with _quiet():
+        with quiet(LOGGERS, logging.ERROR):
             program = torch.onnx.export(
                 graph_module, model.examples(EXAMPLE_BATCH), dynamo=True, external_data=False, dynamic_shapes=dynamic,
                 opset_version=OPSET, optimize=True, verbose=False,
@@ -105,19 +106,3 @@ def _export(graph_module: fx.GraphModule, model: Model) -> bytes:
     assert program is not None
     exported: bytes = program.model_proto.SerializeToString()
     return exported
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Hide the exporter's chatter about itself; its errors still come through."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            for logger in loggers:
-                logger.setLevel(logging.ERROR)
-            yield
-        finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
