@@ -17,6 +17,7 @@ from modelpress.data.dataset import Dataset
 from modelpress.data.importers import import_data
 from modelpress.demo.net import build, example, weights
 from modelpress.graph.axes import analyse, keep_count, remove
+from modelpress.graph.axes.describe import prunable_share
 from modelpress.graph.costs import costs, totals
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
@@ -60,7 +61,7 @@ def _contract(quick: bool) -> Figures:
         exact = [axis for axis in network.axes.prunable() if axis.exact]
         changes[name] = structure.largest_change(network, exact)
         inexact += len(network.axes.prunable()) - len(exact)
-        shares[name] = structure.prunable_share(network)
+        shares[name] = prunable_share(network.model, network.axes)
         print(f"{name}: {failed.get(name, 'holds')}; change {changes[name]:.1e}, share {shares[name]:.3f}", flush=True)
     worst = min(shares, key=shares.__getitem__)
     return {

@@ -9,9 +9,10 @@ import torch
 
 from benchmarks.harness import ROOT, Figure, Figures
 from modelpress.errors import ModelpressError
+from modelpress.graph.axes import analyse
+from modelpress.graph.axes.describe import prunable_share
 from modelpress.graph.export import export
 from modelpress.testing.format import CHECKS, Case
-from modelpress.testing.structure import Structure, prunable_share
 from modelpress.testing.zoo import ZOO
 from modelpress.testing.zoo.refused import REFUSED, Refused
 
@@ -62,7 +63,7 @@ def _row(name: str, case: Case, failed: list[str]) -> str:
         name,
         f"{parameters:,}",
         str(len(case.model.module.graph.nodes)),
-        f"{100 * prunable_share(Structure(case)):.1f} %",
+        f"{100 * prunable_share(case.model, analyse(case.model)):.1f} %",
         "; ".join(failed) or "holds",
         "; ".join(case.model.notes) or "nothing",
     ]

@@ -8,9 +8,10 @@ from functools import lru_cache
 import pytest
 import torch
 
+from modelpress.graph.axes.describe import prunable_share
 from modelpress.testing import costs, format, structure
 from modelpress.testing.format import Case
-from modelpress.testing.structure import Structure, prunable_share
+from modelpress.testing.structure import Structure
 from modelpress.testing.zoo import ZOO
 
 pytestmark = [
@@ -45,4 +46,4 @@ def test_the_network_keeps_every_promise(name: str, subtests: pytest.Subtests) -
         with subtests.test(title):
             assert axes_check(network(name)) == ""
     with subtests.test("nearly all weights can be pruned"):
-        assert prunable_share(network(name)) >= 0.9
+        assert prunable_share(network(name).model, network(name).axes) >= 0.9

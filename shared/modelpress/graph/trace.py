@@ -71,12 +71,16 @@ def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
         return run()
     except Exception as e:  # torch.export raises many unrelated types; all mean that this module does not export
         fixed = explain(e, inputs, run)
-        told = f"its code fixes {fixed}; {HINT}" if fixed else f"{_reason(e)}{raised_at(e)}{_way_out(e)}"
+        reason = f"its code fixes {fixed}" if fixed else f"{_reason(e)}{raised_at(e)}"
+        told = f"{reason}; {HINT if fixed else _way_out(e, inputs)}"
         raise ExportError(f"{type(net).__name__} does not export: {told}") from e
 
 
-def _way_out(error: Exception) -> str:
-    return next((f"; {way}" for said, way in WAYS_OUT.items() if said in str(error)), "")
+def _way_out(error: Exception, inputs: Inputs) -> str:
+    """What to do, or where that is not known what the module was called with, for sizes are what most often is wrong."""
+    known = next((way for said, way in WAYS_OUT.items() if said in str(error)), "")
+    dtypes = ((name, str(x.dtype).removeprefix("torch."), list(x.shape)) for name, x in inputs.tensors.items())
+    return known or f"it was called with {', '.join(f'{name} {dtype} {shape}' for name, dtype, shape in dtypes)}"
 
 
 def _reason(error: Exception) -> str:

@@ -153,13 +153,6 @@ def silenced(
     return quiet, keep
 
 
-def prunable_share(structure: Structure) -> float:
-    """Share of the trainable weights that have a dimension which is not frozen."""
-    tied = {where.parameter for axis in structure.axes.prunable() for where in axis.slices}
-    sizes = {name: p.numel() for name, p in structure.model.module.named_parameters()}
-    return sum(size for name, size in sizes.items() if name in tied) / sum(sizes.values())
-
-
 CHECKS: Mapping[str, Check] = {
     check.__name__.replace("_", " "): check
     for check in (

@@ -19,11 +19,3 @@ def axes_found(model: Model, axes: Axes) -> tuple[AxisFinding, ...]:
 def frozen_found(axes: Axes) -> tuple[FrozenFinding, ...]:
     """The axes that must stay, in graph order."""
     return tuple(FrozenFinding(name, why) for name, why in axes.frozen().items())
-
-
-def prunable_share(model: Model, axes: Axes) -> float:
-    """Share of the trainable weights that have a dimension which can shrink; 0 for a model without any."""
-    tied = {where.parameter for axis in axes.prunable() for where in axis.slices}
-    sizes = {name: parameter.numel() for name, parameter in model.module.named_parameters()}
-    total = sum(sizes.values())
-    return sum(size for name, size in sizes.items() if name in tied) / total if total else 0.0

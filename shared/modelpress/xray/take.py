@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from modelpress.catalogue import Catalogue
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse
+from modelpress.graph.axes.describe import prunable_share
 from modelpress.graph.costs import costs, totals
 from modelpress.graph.model import BATCH, Model
 from modelpress.graph.packages.session import Session, runtime_version
@@ -23,7 +24,7 @@ from modelpress.xray.kernels import Kernel, float_layers, kernel_times_us
 from modelpress.xray.layers import layer_findings
 from modelpress.xray.measuring import Measured, measure, once_s
 from modelpress.xray.sections.gains import Gain, gain
-from modelpress.xray.structure import axes_found, frozen_found, prunable_share
+from modelpress.xray.structure import axes_found, frozen_found
 from modelpress.xray.verdict import suggested, verdict, width_series
 from modelpress.xray.warnings import warnings
 

@@ -179,3 +179,8 @@ def test_a_builtins_name_and_the_same_with_a_number_are_two_inputs() -> None:
     assert [spec.name for spec in model.inputs] == ["input", "input_1"]
     files = save(model)
     assert torch.equal(load(files.graph_json, files.tensors).module(*x), net(*x))
+
+
+def test_an_input_of_the_wrong_size_is_told_beside_torchs_words() -> None:
+    with pytest.raises(ExportError, match=r"reduction dim.*it was called with input float32 \[2, 9\]"):
+        export(nn.Sequential(nn.Linear(8, 4)), torch.randn(2, 9))

@@ -10,7 +10,7 @@ from itertools import chain
 
 from torch import Tensor, fx, nn
 
-from modelpress.constraints.stack import is_parameter, shape_of, stored_of, tensors_of
+from modelpress.constraints.stack import is_parameter, parameters_of, shape_of, stored_of, tensors_of
 from modelpress.graph.axes.axis import Axes, Axis
 from modelpress.graph.axes.call import tensors
 from modelpress.graph.axes.expr import Atom, Dims, atoms
@@ -161,3 +161,11 @@ def _share(dims: Dims, atom: Atom) -> float:
     """The part of a box of ``dims`` in which at least one index is of ``atom``."""
     shares = (copies(dim, atom) * atom.size / dim.size for dim in dims if atom in atoms(dim))
     return 1 - math.prod(1 - share for share in shares)
+
+
+def prunable_share(model: Model, axes: Axes) -> float:
+    """Share of the parameters that have a dimension which can shrink; 0 for a model without any."""
+    tied = {where.parameter for axis in axes.prunable() for where in axis.slices}
+    sizes = {name: parameter.numel() for name, parameter in parameters_of(model.module).items()}
+    total = sum(sizes.values())
+    return sum(size for name, size in sizes.items() if name in tied) / total if total else 0.0

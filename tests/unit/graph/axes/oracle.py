@@ -2,29 +2,11 @@
 
 from __future__ import annotations
 
-import copy
-
 import torch
-from torch import Tensor
 
-from modelpress.graph.axes import Axes, Axis, analyse, remove
+from modelpress.graph.axes import analyse, remove
 from modelpress.graph.model import Model
-
-
-def silenced(source: Model, axes: Axes, chosen: list[Axis], seed: int = 0) -> tuple[Model, dict[str, Tensor]]:
-    """A copy with the parameters of a random third of each axis at zero, and the indices that are not."""
-    generator = torch.Generator().manual_seed(seed)
-    quiet = source.with_(module=copy.deepcopy(source.module))
-    parameters = dict(quiet.module.named_parameters())
-    keep = {}
-    for axis in chosen:
-        order = torch.randperm(axis.size, generator=generator)
-        gone, keep[axis.name] = order[: max(1, axis.size // 3)], order[max(1, axis.size // 3) :]
-        for where in axis.slices:
-            if where.parameter in parameters:
-                columns = axes.positions(axis, where)[gone].flatten()
-                parameters[where.parameter].data.index_fill_(where.dim, columns, 0)
-    return quiet, keep
+from modelpress.testing.structure import silenced
 
 
 def difference(left: Model, right: Model) -> float:

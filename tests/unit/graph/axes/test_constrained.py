@@ -18,6 +18,7 @@ from modelpress.graph.axes import Axes, Axis, analyse, group_scores, remove, sli
 from modelpress.graph.forms import described, finalize, violations
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import save
+from modelpress.testing.structure import random_halves
 from tests.unit.graph.axes.nets import model
 
 NETS = ("mlp", "lenet", "inception", "grouped", "attention")
@@ -49,11 +50,6 @@ def quantized(name: str) -> Model:
     return described(source)
 
 
-def halves(axes: Axes) -> dict[str, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    return {a.name: torch.randperm(a.size, generator=generator)[: (a.size + 1) // 2] for a in axes.prunable()}
-
-
 def facts(axes: Axes) -> set[tuple[Axis, frozenset[object]]]:
     return {(Axis(a.name, a.size, (), a.inexact_because), frozenset(a.slices)) for a in axes.prunable()}
 
@@ -70,10 +66,10 @@ def test_constraints_change_no_axis(name: str) -> None:
 def test_removing_and_finalizing_commute_to_the_bit(name: str) -> None:
     source = masked(name)
     axes = analyse(source)
-    smaller = remove(source, axes, halves(axes))
+    smaller = remove(source, axes, random_halves(axes))
     assert violations(smaller) == []
     final = finalize(source)
-    other = remove(final, analyse(final), halves(axes))
+    other = remove(final, analyse(final), random_halves(axes))
     assert save(finalize(smaller)) == save(other)
     x = smaller.examples(3)
     assert torch.equal(finalize(smaller).module(*x), smaller.module(*x))
@@ -83,7 +79,7 @@ def test_removing_and_finalizing_commute_to_the_bit(name: str) -> None:
 def test_integers_are_sliced_with_their_scales(name: str) -> None:
     source = quantized(name)
     axes = analyse(source)
-    smaller = remove(source, axes, halves(axes))
+    smaller = remove(source, axes, random_halves(axes))
     assert violations(smaller) == []
     for path in leaf_weights(model(name)):
         (constraint,) = constraints_of(*tensors_of(smaller.module)[path])
@@ -99,7 +95,7 @@ def test_removing_what_is_pruned_changes_nothing(name: str) -> None:
     source = masked(name)
     axes = analyse(source)
     axis = next(a for a in axes.prunable() if a.exact)
-    keep = halves(axes)[axis.name]
+    keep = random_halves(axes)[axis.name]
     gone = torch.ones(axis.size, dtype=torch.bool).index_fill_(0, keep, False)
     for where in axis.slices:
         module, tensor = tensors_of(source.module)[where.parameter]

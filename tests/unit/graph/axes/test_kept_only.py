@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from modelpress.graph.axes import analyse, remove
 from modelpress.graph.model import Model
 from modelpress.testing.kept_only import kept_only
+from modelpress.testing.structure import silenced
 from tests.unit.graph.axes.nets import model
-from tests.unit.graph.axes.oracle import silenced
 from tests.unit.graph.axes.test_attention import Tokens
 from tests.unit.graph.axes.test_functional import CASES, Computed
 from tests.unit.graph.axes.test_reductions import AVERAGES, SUMS, Reduction, of, with_sigmoid

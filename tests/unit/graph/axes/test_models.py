@@ -4,25 +4,18 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from modelpress.graph.axes import Axes, analyse, keep_count, remove
+from modelpress.graph.axes import analyse, keep_count, remove
 from modelpress.graph.model import Model
 from modelpress.graph.serialise import load, save
+from modelpress.testing.structure import random_halves, silenced
 from tests.unit.graph.axes.nets import NETS, lifted, model
-from tests.unit.graph.axes.oracle import difference, silenced
+from tests.unit.graph.axes.oracle import difference
 
 
 def parameter_count(source: Model) -> int:
     return sum(parameter.numel() for parameter in source.module.parameters())
-
-
-def halves(axes: Axes) -> dict[str, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    return {
-        axis.name: torch.randperm(axis.size, generator=generator)[: keep_count(axis.size, 0.5)]
-        for axis in axes.prunable()
-    }
 
 
 @pytest.mark.parametrize("name", NETS)
@@ -50,7 +43,7 @@ def test_half_of_every_width_runs_trains_and_can_be_analysed_again(name: str) ->
     source = model(name)
     axes = analyse(source)
     before = {key: value.clone() for key, value in source.module.state_dict().items()}
-    small = remove(source, axes, halves(axes))
+    small = remove(source, axes, random_halves(axes))
     inputs = small.examples(batch=5)
     out = small.module(*inputs)
     assert out.shape == (5, 10)
@@ -84,7 +77,7 @@ def half_width_count(net: nn.Module) -> int:
 @pytest.mark.parametrize("name", ["resnet18", "vgg16_bn", "mobilenet_v2"])
 def test_half_of_every_width_has_the_parameters_of_the_half_width_network(name: str) -> None:
     axes = analyse(model(name))
-    assert parameter_count(remove(model(name), axes, halves(axes))) == half_width_count(NETS[name][0]())
+    assert parameter_count(remove(model(name), axes, random_halves(axes))) == half_width_count(NETS[name][0]())
 
 
 def test_a_removed_mlp_computes_what_its_weights_say() -> None:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from modelpress.graph.axes import analyse, keep_count, remove
+from modelpress.testing.structure import silenced
 from tests.unit.graph.axes.nets import lifted
-from tests.unit.graph.axes.oracle import difference, silenced
+from tests.unit.graph.axes.oracle import difference
 
 
 class Between(nn.Module):

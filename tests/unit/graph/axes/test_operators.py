@@ -12,8 +12,9 @@ from torch import fx, nn
 from modelpress.graph import creators, operators
 from modelpress.graph.axes import analyse, keep_count, remove
 from modelpress.graph.axes.analysis import OPERATORS
+from modelpress.testing.structure import silenced
 from tests.unit.graph.axes.graphs import Graph, aten, between
-from tests.unit.graph.axes.oracle import difference, silenced
+from tests.unit.graph.axes.oracle import difference
 
 Move = Callable[[Graph, fx.Node], fx.Node]
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from modelpress.graph.axes import analyse, remove
-from tests.unit.graph.axes.oracle import silenced
+from modelpress.testing.structure import silenced
 from tests.unit.graph.axes.traced import traced
 
 aten = torch.ops.aten

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from modelpress.graph.axes import analyse, remove
-from tests.unit.graph.axes.oracle import check_each_axis, difference, exactness, silenced
+from modelpress.testing.structure import silenced
+from tests.unit.graph.axes.oracle import check_each_axis, difference, exactness
 from tests.unit.graph.axes.traced import traced
 
 aten = torch.ops.aten

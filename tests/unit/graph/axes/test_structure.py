@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from modelpress.graph.axes import Axis, Slice, analyse, remove
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
+from modelpress.testing.structure import silenced
 from tests.unit.graph.axes.nets import lifted, model
-from tests.unit.graph.axes.oracle import difference, silenced
+from tests.unit.graph.axes.oracle import difference
 
 
 def tied(axis: Axis, kind: str = "weight") -> set[tuple[str, int]]:
