@@ -77,7 +77,7 @@ def _export(net: nn.Module, inputs: Inputs) -> ExportedProgram:
 
 
 def _way_out(error: Exception, inputs: Inputs) -> str:
-    """What to do, or where that is not known what the module was called with, for sizes are what most often is wrong."""
+    """What to do; else what the module was called with, since sizes are what most often is wrong."""
     known = next((way for said, way in WAYS_OUT.items() if said in str(error)), "")
     dtypes = ((name, str(x.dtype).removeprefix("torch."), list(x.shape)) for name, x in inputs.tensors.items())
     return known or f"it was called with {', '.join(f'{name} {dtype} {shape}' for name, dtype, shape in dtypes)}"
