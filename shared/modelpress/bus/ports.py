@@ -4,14 +4,26 @@ Every adapter passes `modelpress.testing.bus.BusContract`.
 
 Invariant: what one `Producer.send` or one `Consumer.commit` writes is in the log as a whole or not at all.
 Invariant: records of one partition are read in the order in which they were written; records of one key share a
-partition. Offsets only grow; they may have gaps.
+partition. Offsets of a partition only grow; they may have gaps.
+Invariant: of the consumers of a group each partition has one owner. Who lost a partition commits nothing about it.
+Invariant: a compacted topic keeps the newest record of each key; an empty value removes the key.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic as it must be. ``partitions`` never changes: keys would move."""
+
+    name: str
+    partitions: int = 1
+    compacted: bool = False
 
 
 class Partition(NamedTuple):
@@ -23,11 +35,12 @@ class Partition(NamedTuple):
 
 @dataclass(frozen=True)
 class Message:
-    """What is sent. Messages of one ``key`` keep their order."""
+    """What is sent. Messages of one ``key`` keep their order; ``partition`` goes before the key's own."""
 
     topic: str
     key: str
     value: bytes
+    partition: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,46 +61,71 @@ class Producer(Protocol):
 
         Raises:
             StoreFullError: no space is left; nothing was written.
+            BusError: a topic is not there.
         """
 
 
-class Consumer(Protocol):
-    """A group's place in its topics. A group has one consumer; a newer one takes over where the last commit was."""
+class Reader(Protocol):
+    """What consumers and tails have in common."""
 
     def poll(self, timeout_s: float = 0.0, limit: int = 500) -> list[Record]:
-        """The next records, oldest first; waits up to ``timeout_s`` for the first of them."""
+        """The next records, each partition's oldest first; waits up to ``timeout_s`` for the first of them."""
+
+    def fileno(self) -> int:
+        """A descriptor for ``select``: readable when there may be something to poll, until `poll` was called."""
+
+    def close(self) -> None:
+        """Leave; a consumer's partitions go to the others of its group at once."""
+
+
+class Tail(Reader, Protocol):
+    """Reads topics, belonging to no group: every reader sees all."""
+
+
+class Consumer(Reader, Protocol):
+    """A member of a group. Partitions are shared out among the members, who go on where the last commit was."""
+
+    @property
+    def assigned(self) -> frozenset[Partition]:
+        """The partitions that are this member's; changes in `poll` only."""
+
+    def caught_up(self) -> bool:
+        """Whether every assigned partition was read to its present end."""
 
     def commit(self, offsets: Mapping[Partition, int], out: Sequence[Message] = ()) -> None:
         """Move the group to ``offsets`` (the next ones to read) and send ``out``: both or neither.
 
         Raises:
-            FencedError: a newer consumer of the group took over; nothing was written.
+            FencedError: a partition of ``offsets`` is another member's by now, or this one was left out of the group;
+                nothing was written. The next `poll` joins anew.
             StoreFullError: no space is left; nothing was written.
         """
-
-    def close(self) -> None: ...
-
-
-class Tail(Protocol):
-    """Reads topics from their beginning, belonging to no group: every reader sees all."""
-
-    def poll(self, timeout_s: float = 0.0, limit: int = 500) -> list[Record]:
-        """As `Consumer.poll`."""
-
-    def close(self) -> None: ...
 
 
 class Bus(Protocol):
     """One log."""
 
+    def ensure(self, topics: Iterable[Topic]) -> None:
+        """Make the topics that are missing.
+
+        Raises:
+            BusError: one is there with another number of partitions, or compacted where it should not be.
+        """
+
     def producer(self) -> Producer: ...
 
     def consumer(self, group: str, topics: Sequence[str]) -> Consumer:
-        """Join ``group``, in place of its consumer so far; a new group starts at the beginning of its topics."""
+        """Join ``group``; a new group starts at the beginning of its topics. All members read the same topics."""
 
-    def tail(self, topics: Sequence[str]) -> Tail: ...
+    def tail(self, topics: Sequence[str], *, from_end: bool = False) -> Tail:
+        """Read ``topics`` from their beginning, or only what comes from now on."""
 
     def close(self) -> None: ...
+
+
+def partition_of(key: str, partitions: int) -> int:
+    """The partition of ``key`` in a topic of so many, the same in every adapter and version."""
+    return zlib.crc32(key.encode()) % partitions
 
 
 def after(records: Iterable[Record]) -> dict[Partition, int]:
@@ -98,9 +136,19 @@ def after(records: Iterable[Record]) -> dict[Partition, int]:
     return offsets
 
 
-def drain(reader: Consumer | Tail) -> list[Record]:
+def drain(reader: Reader) -> list[Record]:
     """Every record that is there now."""
     records: list[Record] = []
     while batch := reader.poll():
         records += batch
     return records
+
+
+def latest(bus: Bus, topic: str) -> dict[str, bytes]:
+    """The newest value of each key of a compacted topic."""
+    tail = bus.tail([topic])
+    try:
+        values = {record.key: record.value for record in drain(tail)}
+    finally:
+        tail.close()
+    return {key: value for key, value in values.items() if value}

@@ -26,17 +26,20 @@ class RunStatus(enum.StrEnum):
 
 class StepStatus(enum.StrEnum):
     WAITING = "waiting"
+    """For what it needs, or for a pause between attempts to end."""
+    READY = "ready"
+    """For a place, or for another run that makes the same."""
     RUNNING = "running"
     SUCCEEDED = "succeeded"
     FAILED = "failed"
     REFUSED = "refused"
     CANCELLED = "cancelled"
     SKIPPED = "skipped"
-    """Never started, because something that it needs did not succeed."""
+    """Not run: its condition did not hold, or something that it needs has no result."""
 
     @property
     def final(self) -> bool:
-        return self not in (StepStatus.WAITING, StepStatus.RUNNING)
+        return self not in (StepStatus.WAITING, StepStatus.READY, StepStatus.RUNNING)
 
 
 class StepState(BaseModel):
@@ -47,8 +50,19 @@ class StepState(BaseModel):
     id: str
     status: StepStatus = StepStatus.WAITING
     attempt: int = 0
-    issued: bool = False
-    """The command of this attempt is on its topic, and no event has ended the attempt."""
+    """The attempt that counts: the running one, the next, or the last."""
+    granted: bool = False
+    """The command of this attempt is on its topic."""
+    worker: str = ""
+    """The process that has claimed this attempt."""
+    deaths: int = 0
+    """Workers that this step's attempts have lost."""
+    retries: int = 0
+    """Attempts that ended for a reason that passes."""
+    backoff_s: float = 0.0
+    """How long this attempt waits before it may start; 0 once it may."""
+    waits_for: str = ""
+    """``run/step`` that makes the same, while this one waits for it."""
     key: str = ""
     cached: bool = False
     """The result was there before: nothing was computed in this run."""
@@ -56,6 +70,7 @@ class StepState(BaseModel):
     metrics: dict[str, float] = Field(default_factory=dict)
     gates: dict[str, bool] = Field(default_factory=dict)
     error: str = ""
+    """Why it failed, was refused or skipped; while it waits, what ended the attempt before."""
     started_s: float = 0.0
     ended_s: float = 0.0
 
@@ -67,6 +82,10 @@ class RunState(BaseModel):
 
     run_id: str
     plan: Plan
+    tenant: str = "default"
+    threads: int = 1
+    """Of a step that asks for none."""
+    priority: int = 0
     status: RunStatus = RunStatus.SUBMITTED
     inputs: dict[str, str] = Field(default_factory=dict)
     steps: dict[str, StepState] = Field(default_factory=dict)

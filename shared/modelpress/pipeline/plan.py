@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+Source = str | tuple[str, ...]
+"""``inputs.<name>`` or ``<step>.<output>``; several for a port that takes many."""
+
 
 class PlannedStep(BaseModel):
-    """One step. ``inputs`` maps each port to ``inputs.<name>`` or ``<step>.<output>``; ``params`` are canonical."""
+    """One step. ``inputs`` maps each port to its source; ``params`` are canonical.
+
+    ``when`` are conditions on metrics of earlier steps (``check.top1: ">= 90"``): where one does not hold, the step
+    is skipped, and so is what needs it. ``threads`` and ``memory_mb`` are what it asks for; None leaves them to the
+    engine. ``alone`` steps share their host with nothing (measurements).
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -16,9 +25,15 @@ class PlannedStep(BaseModel):
     uses: str
     version: int
     params: dict[str, Any] = Field(default_factory=dict)
-    inputs: dict[str, str] = Field(default_factory=dict)
+    inputs: dict[str, Source] = Field(default_factory=dict)
     outputs: tuple[str, ...] = ()
     gate: dict[str, str] = Field(default_factory=dict)
+    when: dict[str, str] = Field(default_factory=dict)
+    alone: bool = False
+    worker_class: str = ""
+    threads: int | None = None
+    memory_mb: int | None = None
+    timeout_s: float | None = None
     resolved: tuple[str, ...] = ()
     """Ports that the user omitted and the defaults filled."""
     given: tuple[str, ...] = ()
@@ -28,9 +43,15 @@ class PlannedStep(BaseModel):
     def service(self) -> str:
         return self.uses.partition("/")[0]
 
-    def needs(self) -> set[str]:
-        """Ids of the steps whose outputs it reads."""
-        return {source.partition(".")[0] for source in self.inputs.values() if not source.startswith("inputs.")}
+    def sources(self) -> tuple[str, ...]:
+        """Every source of its inputs."""
+        return tuple(s for source in self.inputs.values() for s in ((source,) if isinstance(source, str) else source))
+
+    @cached_property
+    def needs(self) -> frozenset[str]:
+        """Ids of the steps whose outputs or metrics it reads."""
+        read = (*self.sources(), *self.when)
+        return frozenset(source.partition(".")[0] for source in read if not source.startswith("inputs."))
 
 
 class Plan(BaseModel):
@@ -45,4 +66,20 @@ class Plan(BaseModel):
     seed: int = 0
 
     def step(self, step_id: str) -> PlannedStep:
-        return next(s for s in self.steps if s.id == step_id)
+        return self._by_id[step_id]
+
+    def dependents(self, step_id: str) -> tuple[str, ...]:
+        """Ids of the steps that need ``step_id``, in file order."""
+        return self._dependents.get(step_id, ())
+
+    @cached_property
+    def _by_id(self) -> dict[str, PlannedStep]:
+        return {step.id: step for step in self.steps}
+
+    @cached_property
+    def _dependents(self) -> dict[str, tuple[str, ...]]:
+        found: dict[str, list[str]] = {}
+        for step in self.steps:
+            for need in step.needs:
+                found.setdefault(need, []).append(step.id)
+        return {need: tuple(ids) for need, ids in found.items()}
