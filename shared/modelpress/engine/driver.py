@@ -1,58 +1,75 @@
-"""The embedded engine: one process drives a home, coordinator and worker in one thread, kernels in one warm child."""
+"""The embedded engine: one process drives a home, coordinator and worker in one thread, kernels in warm children."""
 
 from __future__ import annotations
 
+import contextlib
 import secrets
+import select
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.store import Store
-from modelpress.bus.ports import drain
+from modelpress.bus.ports import Bus, Message, drain
 from modelpress.catalogue import Catalogue
-from modelpress.config.settings import Settings
-from modelpress.engine.coordinator import read_states
+from modelpress.config.settings import Settings, usable_cores
+from modelpress.engine import letters
+from modelpress.engine.coordinator import Coordinator
 from modelpress.engine.events import (
+    EVENTS,
     PROGRESS,
+    DeadLetter,
     Event,
     RunCancelled,
     RunSubmitted,
     StepProgressed,
     event_message,
     parse_event,
+    topics,
 )
-from modelpress.engine.home import Home
-from modelpress.engine.session import Session
+from modelpress.engine.fold import submitted
+from modelpress.engine.home import TENANT, Home
+from modelpress.engine.records import RunsView, removed_messages, run_messages
+from modelpress.engine.session import drive
 from modelpress.engine.state import RunState
-from modelpress.errors import InputError, NotFoundError, nearest
-from modelpress.pipeline.plan import Plan
+from modelpress.errors import HomeBusyError, InputError, NotFoundError, nearest
+from modelpress.pipeline.plan import Plan, PlannedStep
+from modelpress.worker.children import Children
 from modelpress.worker.fingerprint import provenance
-from modelpress.worker.runner import StepRunner
+from modelpress.worker.host import Host
 
 WARM = ("numpy", "torch")
-"""What the worker's process keeps imported."""
+"""What the worker's processes keep imported."""
+POOL = "local"
+TAKE_OVER_S = 0.25
+"""How often a follower looks whether the home's driver is gone."""
+SETTLE_S = 2.0
+"""How long a caller waits for another process to fold what it asked for."""
 
 OnEvent = Callable[[Event], None]
+OnState = Callable[[RunState], None]
 
 
 class Engine:
-    """Submits, drives, reads. Only `drive` needs the home's lock; `close` ends the worker's process.
+    """Submits, drives, reads. Any number of processes may use one home; one of them at a time drives it.
 
-    ``settings.threads`` are the threads of every step; ``warm`` are modules that the worker keeps imported.
+    ``settings.threads`` are the threads of a step that asks for none; ``warm`` are modules that workers keep imported.
+    ``close`` ends the workers' processes.
     """
 
     def __init__(self, home: Home, catalogue: Catalogue, settings: Settings, *, warm: Sequence[str] = WARM) -> None:
         self.home = home
         self.store: Store = home.open_store()
-        self._bus = home.open_bus()
+        self._bus: Bus = home.open_bus()
+        self._bus.ensure(topics((POOL,)))
+        self._view = RunsView(self._bus)
         self._catalogue = catalogue
         self._threads = settings.threads
-        self._runner = StepRunner(
-            self.store, home.store_address, catalogue, settings.threads, home.log_path, home.worker_log_path, warm
-        )
+        self._cores = max(settings.threads, usable_cores())
+        self._children = Children(warm, home.worker_log_path, self._cores)
 
-    def submit(self, plan: Plan, inputs: Mapping[str, Digest], resumed_from: str = "") -> str:
+    def submit(self, plan: Plan, inputs: Mapping[str, Digest], resumed_from: str = "", priority: int = 0) -> str:
         """Record a run; its id. It waits until something drives the home.
 
         Raises:
@@ -65,43 +82,47 @@ class Engine:
         for step in plan.steps:
             self._catalogue[step.uses]
         now_s = time.time()
-        submitted = RunSubmitted(
+        event = RunSubmitted(
             run_id=_new_run_id(now_s),
             at_s=now_s,
             plan=plan,
             inputs=dict(inputs),
+            tenant=TENANT,
+            threads=self._threads,
+            priority=priority,
             provenance=provenance(self._threads),
             resumed_from=resumed_from,
         )
-        self._send(submitted)
-        return submitted.run_id
+        # With its records, so that every reader knows the run before anything drives the home.
+        self._send(*run_messages(submitted(event)), event_message(event))
+        return event.run_id
 
-    def drive(self, run_id: str, on_event: OnEvent | None = None) -> RunState:
-        """Drive every unfinished run of the home until ``run_id`` is final; its state. Runs take turns.
+    def drive(self, run_id: str, on_event: OnEvent | None = None, on_state: OnState | None = None) -> RunState:
+        """Drive every unfinished run of the home until ``run_id`` is final; its state.
 
-        ``on_event`` gets every event of every run as it comes, progress and log lines too. Ctrl-C cancels ``run_id``
-        and passes; the other runs stay as they are. Killed, the next call goes on from what is finished.
+        While another process drives the home this one follows, and takes over when that one is gone. ``on_event``
+        gets the events of every run as they come, progress and (while this process drives) log lines too;
+        ``on_state`` the state of ``run_id`` after each change. Ctrl-C cancels ``run_id`` and passes; the other runs
+        stay as they are. Killed, the next call goes on from what is finished.
 
         Raises:
-            HomeBusyError: another process drives the home.
             NotFoundError: there is no such run.
             StoreFullError: the bus has no space left; the run goes on when it is driven again.
         """
-        state = self.get(run_id)
-        if state.status.final:
-            return state
-        tell = on_event or _ignore
-        with self.home.driving():
-            try:
-                return Session(self._bus, self.store, self._catalogue, self._runner, tell).until_final(state.run_id)
-            except KeyboardInterrupt:
-                self._runner.close()
-                self.cancel(state.run_id, tell)
-                raise
+        return self._until_final(run_id, on_event or _ignore, on_state or _ignore, driving=True)
+
+    def watch(self, run_id: str, on_event: OnEvent | None = None, on_state: OnState | None = None) -> RunState:
+        """As `drive`, but only look on; KeyboardInterrupt passes and changes nothing.
+
+        Raises:
+            NotFoundError: there is no such run.
+        """
+        return self._until_final(run_id, on_event or _ignore, on_state or _ignore, driving=False)
 
     def runs(self) -> tuple[RunState, ...]:
         """Every run, newest first."""
-        return tuple(reversed(read_states(self._bus).values()))
+        self._view.refresh()
+        return tuple(reversed(self._view.states()))
 
     def get(self, run_id: str) -> RunState:
         """The run called ``run_id``, or the only one whose id begins so.
@@ -109,18 +130,20 @@ class Engine:
         Raises:
             NotFoundError: there is none, or several.
         """
-        states = read_states(self._bus)
-        if run_id in states:
-            return states[run_id]
-        found = [state for known, state in states.items() if run_id and known.startswith(run_id)]
+        self._view.refresh()
+        known = self._view.get(run_id)
+        if known is not None:
+            return known
+        ids = [state.run_id for state in self._view.states()]
+        found = [known_id for known_id in ids if run_id and known_id.startswith(run_id)]
         if len(found) > 1:
-            raise NotFoundError(f"several runs begin with '{run_id}': {', '.join(state.run_id for state in found)}")
+            raise NotFoundError(f"several runs begin with '{run_id}': {', '.join(found)}")
         if not found:
-            raise NotFoundError(f"there is no run '{run_id}': {nearest(run_id, states)}")
-        return found[0]
+            raise NotFoundError(f"there is no run '{run_id}': {nearest(run_id, ids)}")
+        return self.get(found[0])
 
-    def cancel(self, run_id: str, on_event: OnEvent | None = None) -> RunState:
-        """Cancel a run that is not final; whoever drives it kills its step. The state after it.
+    def cancel(self, run_id: str) -> RunState:
+        """Cancel a run that is not final; whoever drives it kills its steps. The state after it.
 
         Raises:
             NotFoundError: there is no such run.
@@ -128,10 +151,8 @@ class Engine:
         state = self.get(run_id)
         if state.status.final:
             return state
-        cancelled = RunCancelled(run_id=state.run_id, at_s=time.time())
-        self._send(cancelled)
-        (on_event or _ignore)(cancelled)
-        return self.get(state.run_id)
+        self._send(event_message(RunCancelled(run_id=state.run_id, at_s=time.time())))
+        return self._settled(state.run_id)
 
     def resume(self, run_id: str) -> str:
         """Submit a final run's plan and inputs again; the new run's id. Steps that finished are cache hits.
@@ -145,7 +166,29 @@ class Engine:
         if not state.status.final:
             return state.run_id
         inputs = {name: Digest(digest) for name, digest in state.inputs.items()}
-        return self.submit(state.plan, inputs, resumed_from=state.run_id)
+        return self.submit(state.plan, inputs, resumed_from=state.run_id, priority=state.priority)
+
+    def remove(self, run_id: str) -> None:
+        """Forget a final run. Its artifacts stay until they are collected, its results stay in the cache.
+
+        Raises:
+            NotFoundError: there is no such run.
+            InputError: it has not ended.
+        """
+        state = self.get(run_id)
+        if not state.status.final:
+            raise InputError(f"run {state.run_id} is {state.status}: cancel it first")
+        self._send(*removed_messages(state))
+
+    def adopt(self, state: RunState) -> None:
+        """Record a final run that another home brought here; again is fine.
+
+        Raises:
+            InputError: it has not ended.
+        """
+        if not state.status.final:
+            raise InputError(f"run {state.run_id} is {state.status}: only a run that ended can be brought here")
+        self._send(*run_messages(state))
 
     def logs(self, run_id: str, step_id: str) -> str:
         """What a step wrote so far, in all its attempts; empty where it wrote nothing.
@@ -166,12 +209,41 @@ class Engine:
             NotFoundError: there is no such run.
         """
         run_id = self.get(run_id).run_id
-        records = (record for record in drain(self._bus.tail([PROGRESS])) if record.key == run_id)
-        events = (parse_event(record.value) for record in records)
-        return tuple(event for event in events if isinstance(event, StepProgressed))
+        with contextlib.closing(self._bus.tail([PROGRESS])) as tail:
+            events = (parse_event(record.value) for record in drain(tail) if record.key == run_id)
+            return tuple(event for event in events if isinstance(event, StepProgressed))
+
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """What could not be done or read, oldest first."""
+        return letters.read(self._bus)
+
+    def replay(self, letter_id: str) -> str:
+        """Try a dead letter again and drop it: a step's run is resumed (the new run's id), a record is sent anew.
+
+        Raises:
+            NotFoundError: there is no such letter, or its run is gone.
+        """
+        letter = self._letter(letter_id)
+        run_id = self.resume(letter.command.run_id) if letter.command else ""
+        again = [] if letter.command else [letters.original(letter)]
+        self._send(*again, letters.dropped(letter))
+        return run_id
+
+    def drop(self, letter_id: str) -> None:
+        """Forget a dead letter.
+
+        Raises:
+            NotFoundError: there is no such letter.
+        """
+        self._send(letters.dropped(self._letter(letter_id)))
+
+    def driver_pid(self) -> int | None:
+        """The process that drives the home now, None where none does."""
+        return self.home.driver_pid()
 
     def close(self) -> None:
-        self._runner.close()
+        self._children.close()
+        self._view.close()
         self._bus.close()
 
     def __enter__(self) -> Engine:
@@ -180,8 +252,120 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _send(self, event: Event) -> None:
-        self._bus.producer().send([event_message(event)])
+    def _until_final(self, run_id: str, on_event: OnEvent, on_state: OnState, *, driving: bool) -> RunState:
+        run_id = self.get(run_id).run_id
+        with contextlib.closing(_Follower(self._bus, self._view, run_id, on_event, on_state)) as follower:
+            while not (state := follower.look()).status.final:
+                if driving:
+                    try:
+                        with self.home.driving():
+                            follower.catch_up()
+                            self._drive(run_id, on_event, on_state)
+                        return self.get(run_id)
+                    except HomeBusyError:
+                        pass
+                follower.wait(TAKE_OVER_S)
+        return state
+
+    def _drive(self, run_id: str, on_event: OnEvent, on_state: OnState) -> None:
+        """Drive until ``run_id`` is final. The caller holds the home's lock."""
+        told: list[RunState | None] = [None]
+
+        def done() -> bool:
+            state = coordinator.get(run_id)
+            if state is not None and state is not told[0]:
+                told[0] = state
+                on_state(state)
+            return state is not None and state.status.final
+
+        with self._coordinator(on_event) as coordinator, contextlib.closing(self._host(on_event)) as host:
+            try:
+                drive([coordinator, host], done)
+            except KeyboardInterrupt:
+                self._send(event_message(RunCancelled(run_id=run_id, at_s=time.time())))
+                drive([coordinator, host], done)
+                raise
+
+    @contextlib.contextmanager
+    def _coordinator(self, on_event: OnEvent) -> Iterator[Coordinator]:
+        with contextlib.closing(Coordinator(self._bus, _pool_of, on_event=on_event)) as coordinator:
+            yield coordinator
+
+    def _host(self, tell: OnEvent) -> Host:
+        return Host(
+            self._bus,
+            self.store,
+            self.home.store_address,
+            self._catalogue,
+            self._children,
+            pool=POOL,
+            cores=self._cores,
+            log_path=self.home.log_path,
+            tell=tell,
+        )
+
+    def _settled(self, run_id: str) -> RunState:
+        """The run once what was asked for is folded: by us where nothing drives the home, else by its driver."""
+        deadline_s = time.monotonic() + SETTLE_S
+        while not (state := self.get(run_id)).status.final and time.monotonic() < deadline_s:
+            with contextlib.suppress(HomeBusyError), self.home.driving(), self._coordinator(_ignore) as coordinator:
+                while coordinator.advance():
+                    pass
+            time.sleep(0.0 if self.get(run_id).status.final else 0.005)
+        return state
+
+    def _letter(self, letter_id: str) -> DeadLetter:
+        known = {letter.id: letter for letter in self.dead_letters()}
+        if letter_id not in known:
+            raise NotFoundError(f"there is no dead letter '{letter_id}': {nearest(letter_id, known)}")
+        return known[letter_id]
+
+    def _send(self, *messages: Message) -> None:
+        self._bus.producer().send(messages)
+
+
+class _Follower:
+    """Looks on while another process drives."""
+
+    def __init__(self, bus: Bus, view: RunsView, run_id: str, on_event: OnEvent, on_state: OnState) -> None:
+        self._tail = bus.tail([EVENTS, PROGRESS], from_end=True)
+        self._view = view
+        self._run_id = run_id
+        self._on_event = on_event
+        self._on_state = on_state
+        self._told: RunState | None = None
+
+    def look(self) -> RunState:
+        """Tell what is new; the run as it is now.
+
+        Raises:
+            NotFoundError: the run was removed.
+        """
+        self.catch_up()
+        self._view.refresh()
+        state = self._view.get(self._run_id)
+        if state is None:
+            raise NotFoundError(f"run {self._run_id} was removed while it was followed")
+        if state is not self._told:
+            self._told = state
+            self._on_state(state)
+        return state
+
+    def catch_up(self) -> None:
+        """Tell the events that came since."""
+        for record in drain(self._tail):
+            self._on_event(parse_event(record.value))
+
+    def wait(self, timeout_s: float) -> None:
+        select.select([self._tail.fileno(), self._view.fileno()], [], [], timeout_s)
+
+    def close(self) -> None:
+        self._tail.close()
+
+
+def _pool_of(planned: PlannedStep) -> str:
+    """Embedded, one worker does every service's steps."""
+    return POOL
 
 
 def _new_run_id(now_s: float) -> str:
@@ -189,5 +373,5 @@ def _new_run_id(now_s: float) -> str:
     return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{secrets.token_hex(2)}"
 
 
-def _ignore(event: Event) -> None:
+def _ignore(what: object) -> None:
     """Nobody listens."""

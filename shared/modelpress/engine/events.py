@@ -64,7 +64,7 @@ class _StepFact(_Fact):
 
 
 class RunSubmitted(_Fact):
-    """``inputs`` are the digests that the plan's references stood for; ``threads`` those of a step that asks for none."""
+    """``inputs`` are the digests of the plan's references; ``threads`` those of a step that asks for none."""
 
     type: Literal["run-submitted"] = "run-submitted"
     plan: Plan
@@ -84,6 +84,7 @@ class StepGranted(_StepFact):
     """The step's command is on its topic, in the partition of the worker that has a place for it."""
 
     type: Literal["step-granted"] = "step-granted"
+    partition: int
 
 
 class StepWaits(_StepFact):
@@ -143,18 +144,15 @@ class StepFailed(_StepFact):
 
 
 class StepInterrupted(_StepFact):
-    """The attempt ended without a result and another may get one."""
+    """The attempt ended without a result and another may get one.
+
+    ``broken`` are the blobs of inputs, by port, that are missing or corrupt: what made them runs again.
+    """
 
     type: Literal["step-interrupted"] = "step-interrupted"
     why: Interruption
     reason: str
-
-
-class StepInvalidated(_StepFact):
-    """A blob of the step's accepted result is missing or corrupt: the result was discarded, the step runs again."""
-
-    type: Literal["step-invalidated"] = "step-invalidated"
-    blob: str
+    broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 class RetryDue(_StepFact):
@@ -173,7 +171,6 @@ StepEvent = (
     | StepSucceeded
     | StepFailed
     | StepInterrupted
-    | StepInvalidated
     | RetryDue
 )
 Event = Annotated[RunSubmitted | RunCancelled | StepEvent, Field(discriminator="type")]
@@ -256,9 +253,7 @@ class StepLeft(_Word):
     attempt: int
 
 
-PlaceWord = Annotated[
-    StepReady | StepWithdrawn | PlaceOffered | PlaceWithdrawn | StepLeft, Field(discriminator="type")
-]
+PlaceWord = Annotated[StepReady | StepWithdrawn | PlaceOffered | PlaceWithdrawn | StepLeft, Field(discriminator="type")]
 
 
 class CancelWork(_Word):

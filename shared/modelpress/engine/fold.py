@@ -1,241 +1,391 @@
-"""The coordinator, pure: `apply` folds events into the state of a run, `decide` says what the state calls for.
+"""The coordinator's heart, pure: `fold` takes an event into the state of its run and says what follows.
 
-Invariant: replaying events that were applied before changes nothing, in whatever order they come again.
-Invariant: a final run changes no more; a step is issued only when all that it needs succeeded, once an attempt.
-Invariant: `decide` after the events that it returned were applied returns nothing.
+Invariant: folding an event again, or a superseded attempt's, changes nothing and says nothing.
+Invariant: a final run changes no more, a final step only when its result was lost; nothing of a cancelled run is
+    accepted.
+Invariant: a step is offered only when all that it needs has ended, and once an attempt.
+Invariant: attempts only grow; deaths and retries are bounded, so every run ends.
+Invariant: nothing is decided by a clock.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
+from modelpress.engine.commands import command_of, exists, resolved, skipped_by
 from modelpress.engine.events import (
+    CancelWork,
+    DeadLetter,
     Event,
+    Interruption,
+    RetryDue,
     RunCancelled,
-    RunEnded,
     RunSubmitted,
-    StepCommand,
     StepFailed,
+    StepGranted,
     StepInterrupted,
-    StepInvalidated,
-    StepIssued,
+    StepReady,
     StepStarted,
     StepSucceeded,
+    StepWaits,
+    StepWithdrawn,
+    steps_topic,
 )
 from modelpress.engine.state import RunState, RunStatus, StepState, StepStatus
 from modelpress.pipeline.gates import parse_condition
-from modelpress.pipeline.plan import PlannedStep
+from modelpress.pipeline.plan import Plan, PlannedStep
 
-MAX_ATTEMPTS = 3
-"""A step whose attempts were cut short so often is given up."""
+MAX_DEATHS = 3
+"""Workers that one step may lose before it fails: it may be what kills them."""
+MAX_RETRIES = 5
+"""Attempts that may end for reasons that pass."""
+BACKOFF_S = 1.0
+BACKOFF_MAX_S = 60.0
 
-_StepEvent = StepIssued | StepStarted | StepSucceeded | StepFailed | StepInterrupted | StepInvalidated
-_ENDING = (StepStatus.FAILED, StepStatus.REFUSED)
+Word = StepReady | StepWithdrawn | CancelWork | DeadLetter
+PoolOf = Callable[[PlannedStep], str]
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What to write: the commands, and the events that say so."""
+class Folded:
+    """``changed`` are the ids of the steps that are not as before; ``words`` what is to be said."""
 
-    commands: tuple[StepCommand, ...] = ()
-    events: tuple[Event, ...] = ()
+    state: RunState | None
+    changed: frozenset[str] = frozenset()
+    words: tuple[Word, ...] = ()
 
 
-def apply(state: RunState | None, event: Event) -> RunState | None:
-    """The state after ``event``; None while the run's submission was not seen."""
-    if state is None:
-        return _submitted(event) if isinstance(event, RunSubmitted) else None
+def fold(state: RunState | None, event: Event, pool_of: PoolOf) -> Folded:
+    """The state after ``event``. It is None while the run's submission was not seen."""
+    if state is None or state.status is RunStatus.SUBMITTED:
+        if isinstance(event, RunSubmitted):
+            return _start(submitted(event), pool_of)
+        if state is None or not isinstance(event, RunCancelled):
+            return Folded(state)
     if state.status.final or event.run_id != state.run_id:
-        return state
+        return Folded(state)
+    turn = _Turn(state, pool_of, event.at_s)
     match event:
         case RunCancelled():
-            return _ended(state, RunStatus.CANCELLED, "cancelled", event.at_s)
-        case RunEnded():
-            return _ended(state, event.status, event.error, event.at_s)
-        case StepIssued() | StepStarted() | StepSucceeded() | StepFailed() | StepInterrupted() | StepInvalidated():
-            return _with_step_event(state, event)
-        case _:
-            return state
+            turn.cancel()
+        case RunSubmitted():
+            return Folded(state)
+        case _ if event.step_id in state.steps and state.steps[event.step_id].attempt == event.attempt:
+            _take(turn, event.step_id, event)
+    return turn.folded()
 
 
-def decide(state: RunState, now_s: float) -> Decision:
-    """What to issue and whether the run is over."""
-    if state.status.final:
-        return Decision()
-    if is_ending(state):
-        return Decision() if _running(state) else Decision(events=(_end_of(state, now_s),))
-    if all(step.status is StepStatus.SUCCEEDED for step in state.steps.values()):
-        ended = RunEnded(run_id=state.run_id, at_s=now_s, status=RunStatus.SUCCEEDED)
-        return Decision(events=(ended,))
-    commands = tuple(_command(state, step) for step in state.plan.steps if _is_ready(state, step))
-    if not commands and not any(step.issued for step in state.steps.values()):
-        return Decision(events=(_stuck(state, now_s),))
-    return Decision(commands, tuple(_issued(command, now_s) for command in commands))
-
-
-def is_ending(state: RunState) -> bool:
-    """Whether nothing more of the run may start."""
-    return state.status.final or any(step.status in _ENDING for step in state.steps.values())
-
-
-def is_current(state: RunState | None, command: StepCommand) -> bool:
-    """Whether ``command`` is still to be done: its run goes on, and no later attempt or outcome took its place."""
-    if state is None or is_ending(state):
-        return False
-    step = state.steps[command.step_id]
-    return step.issued and step.attempt == command.attempt
-
-
-def _submitted(event: RunSubmitted) -> RunState:
+def submitted(event: RunSubmitted) -> RunState:
+    """The run as it is before anything looked at it."""
     return RunState(
         run_id=event.run_id,
         plan=event.plan,
+        tenant=event.tenant,
+        threads=event.threads,
+        priority=event.priority,
         inputs=event.inputs,
         steps={step.id: StepState(id=step.id) for step in event.plan.steps},
+        open_steps=len(event.plan.steps),
         provenance=event.provenance,
         resumed_from=event.resumed_from,
         submitted_s=event.at_s,
     )
 
 
-def _with_step_event(state: RunState, event: _StepEvent) -> RunState:
-    step = state.steps.get(event.step_id)
-    changes = None if step is None else _changes(state.plan.step(step.id), step, event)
-    if step is None or changes is None:
-        return state
-    steps = {**state.steps, step.id: step.model_copy(update=changes)}
-    changed: dict[str, Any] = {"steps": steps, "status": RunStatus.RUNNING}
-    if isinstance(event, StepStarted) and event.worker:
-        changed["provenance"] = {**state.provenance, "worker": event.worker}
-    return state.model_copy(update=changed)
+def offer(state: RunState, planned: PlannedStep, pool: str) -> StepReady:
+    """The word that a step of ``state`` is ready."""
+    command = command_of(state, planned)
+    return StepReady(pool=pool, priority=state.priority, order=state.submitted_s, command=command)
 
 
-def _changes(planned: PlannedStep, step: StepState, event: _StepEvent) -> dict[str, Any] | None:
-    """What ``event`` changes of ``step``; None when it comes too early, too late or again."""
-    if isinstance(event, StepIssued):
-        fresh = step.status is StepStatus.WAITING and not step.issued and event.attempt == step.attempt + 1
-        return {"issued": True, "attempt": event.attempt} if fresh else None
-    if event.attempt != step.attempt:
-        return None
-    if isinstance(event, StepInvalidated):
-        broken = step.status is StepStatus.SUCCEEDED
-        return _again(step, f"blob {event.blob} of its result was broken", event.at_s) if broken else None
-    if not step.issued:
-        return None
+def _start(state: RunState, pool_of: PoolOf) -> Folded:
+    turn = _Turn(state, pool_of, state.submitted_s)
+    turn.header["status"] = RunStatus.RUNNING
+    fault = _knot(state.plan)
+    if fault:
+        turn.end(RunStatus.FAILED, fault, StepStatus.SKIPPED)
+    else:
+        for planned in state.plan.steps:
+            if not planned.needs:
+                turn.consider(planned.id)
+    return turn.folded()
+
+
+def _knot(plan: Plan) -> str:
+    """Why the plan could never end; empty for every plan that `validate` made."""
+    try:
+        order = TopologicalSorter({step.id: step.needs for step in plan.steps}).static_order()
+        missing = set(order) - {step.id for step in plan.steps}
+    except CycleError as e:
+        return f"the plan cannot go on: the steps {', '.join(sorted(set(e.args[1])))} wait for each other"
+    if not plan.steps:
+        return "the plan has no steps"
+    return f"the plan needs steps that it lacks: {', '.join(sorted(missing))}" if missing else ""
+
+
+def _take(turn: _Turn, step_id: str, event: Event) -> None:
+    """What an event about the current attempt of a step changes."""
+    step = turn.steps[step_id]
+    if isinstance(event, RetryDue) and step.status is StepStatus.WAITING and step.backoff_s:
+        turn.change(step_id, backoff_s=0.0)
+        turn.consider(step_id)
+    if step.status not in (StepStatus.READY, StepStatus.RUNNING):
+        return
     match event:
+        case StepGranted() if step.status is StepStatus.READY:
+            turn.change(step_id, partition=event.partition, waits_for="")
+        case StepWaits() if step.status is StepStatus.READY:
+            turn.change(step_id, waits_for=event.waits_for)
         case StepStarted():
-            again = step.status is StepStatus.RUNNING
-            return None if again else {"status": StepStatus.RUNNING, "key": event.key, "started_s": event.at_s}
-        case StepInterrupted():
-            return _again(step, event.reason, event.at_s)
-        case StepFailed():
-            return {"status": StepStatus.FAILED, "issued": False, "error": event.error, "ended_s": event.at_s}
+            turn.start(step, event)
         case StepSucceeded():
-            return _success(planned, step, event)
+            turn.succeed(step, event)
+        case StepFailed():
+            turn.fail(step, event.error)
+        case StepInterrupted():
+            turn.interrupt(step, event)
 
 
-def _again(step: StepState, reason: str, at_s: float) -> dict[str, Any]:
-    """Back to waiting, or given up."""
-    if step.attempt >= MAX_ATTEMPTS:
-        error = f"given up after {step.attempt} attempts: {reason}"
-        return {"status": StepStatus.FAILED, "issued": False, "error": error, "ended_s": at_s}
-    return {"status": StepStatus.WAITING, "issued": False, "outputs": {}, "metrics": {}, "gates": {}, "started_s": 0.0}
+@dataclass
+class _Turn:
+    """One fold in the making. The state given stays as it is."""
+
+    state: RunState
+    pool_of: PoolOf
+    at_s: float
+    steps: dict[str, StepState] = field(init=False)
+    header: dict[str, Any] = field(default_factory=dict)
+    changed: set[str] = field(default_factory=set)
+    words: list[Word] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.steps = self.state.steps
+
+    def folded(self) -> Folded:
+        if not self.changed and not self.header:
+            return Folded(self.state)
+        opened = sum(self._opened(step_id) for step_id in self.changed)
+        changes = {"steps": self.steps, "open_steps": self.state.open_steps + opened, **self.header}
+        state = self.state.model_copy(update=changes)
+        if not state.open_steps and not state.status.final:
+            state = self._ended(state)
+        return Folded(state, frozenset(self.changed), tuple(self.words))
+
+    def change(self, step_id: str, **changes: Any) -> None:
+        if self.steps is self.state.steps:
+            self.steps = dict(self.steps)
+        self.steps[step_id] = self.steps[step_id].model_copy(update=changes)
+        self.changed.add(step_id)
+
+    def consider(self, step_id: str) -> None:
+        """Offer a waiting step whose needs have ended, or skip it; skipping may let others go on."""
+        pending = [step_id]
+        while pending:
+            candidate = pending.pop()
+            step, planned = self.steps[candidate], self.state.plan.step(candidate)
+            if step.status is not StepStatus.WAITING or step.backoff_s or not self._fed(planned):
+                continue
+            why = skipped_by(planned, self.steps)
+            if why:
+                self.change(candidate, status=StepStatus.SKIPPED, error=why, ended_s=self.at_s)
+                pending += self.state.plan.dependents(candidate)
+            else:
+                self._offer(planned)
+
+    def start(self, step: StepState, event: StepStarted) -> None:
+        if step.status is StepStatus.RUNNING and step.worker == event.worker:
+            return
+        deaths = step.deaths + (step.status is StepStatus.RUNNING)
+        if deaths >= MAX_DEATHS:
+            self._poisoned(step, deaths, "it was claimed again because its worker was gone")
+            return
+        changes = {"worker": event.worker, "key": event.key, "deaths": deaths, "started_s": event.at_s}
+        self.change(step.id, status=StepStatus.RUNNING, waits_for="", **changes)
+        if event.facts and self.state.provenance.get("worker") != event.facts:
+            self.header["provenance"] = {**self.state.provenance, "worker": event.facts}
+
+    def succeed(self, step: StepState, event: StepSucceeded) -> None:
+        gate = self.state.plan.step(step.id).gate
+        gates = {name: name in event.metrics and _holds(gate[name], event.metrics[name]) for name in gate}
+        refused = [f"{n} is {_shown(event.metrics, n)}, not {gate[n]}" for n in gates if not gates[n]]
+        self.change(
+            step.id,
+            status=StepStatus.REFUSED if refused else StepStatus.SUCCEEDED,
+            key=event.key,
+            cached=event.cached,
+            outputs=event.outputs,
+            metrics=event.metrics,
+            gates=gates,
+            waits_for="",
+            error="; ".join(refused),
+            started_s=step.started_s or event.at_s,
+            ended_s=event.at_s,
+        )
+        if refused:
+            self._stop()
+        elif not self.state.ending:
+            for dependent in self.state.plan.dependents(step.id):
+                self.consider(dependent)
+
+    def fail(self, step: StepState, error: str) -> None:
+        self.change(step.id, status=StepStatus.FAILED, error=error, waits_for="", ended_s=self.at_s)
+        self.words.append(_letter(self.state, step, error, self.at_s, self.pool_of))
+        self._stop()
+
+    def interrupt(self, step: StepState, event: StepInterrupted) -> None:
+        lost = self._lost_inputs(step, event.broken)
+        if lost:
+            self.fail(step, lost)
+            return
+        if event.why == "expired":
+            self.words.append(CancelWork(run_id=self.state.run_id, step_id=step.id, attempt=step.attempt))
+        counts = _counts(step, event.why)
+        if counts["deaths"] >= MAX_DEATHS:
+            self._poisoned(step, counts["deaths"], event.reason)
+        elif counts["retries"] > MAX_RETRIES:
+            self.fail(step, f"given up after {counts['retries']} attempts that passed no more: {event.reason}")
+        elif self.state.ending:
+            self.change(step.id, status=StepStatus.CANCELLED, error=event.reason, ended_s=self.at_s)
+        else:
+            self._again(step, event, counts)
+            for maker in self._makers(step.id, event.broken):
+                self._remake(maker)
+            self.consider(step.id)
+
+    def cancel(self) -> None:
+        self.words.append(CancelWork(run_id=self.state.run_id))
+        self.end(RunStatus.CANCELLED, "cancelled", StepStatus.CANCELLED)
+
+    def end(self, status: RunStatus, error: str, closed: StepStatus) -> None:
+        """End the run with everything that is open ``closed``."""
+        self._withdraw()
+        for step_id, step in self.state.steps.items():
+            if not step.status.final:
+                self.change(step_id, status=closed, ended_s=self.at_s if step.started_s else 0.0, waits_for="")
+        self.header |= {"status": status, "error": error, "ended_s": self.at_s, "outputs": self._outputs()}
+
+    def _stop(self) -> None:
+        """Nothing more of the run may start."""
+        if self.state.ending:
+            return
+        self.header["ending"] = True
+        self._withdraw()
+        for step_id, step in list(self.steps.items()):
+            if step.status in (StepStatus.WAITING, StepStatus.READY):
+                if step.partition is not None:
+                    self.words.append(CancelWork(run_id=self.state.run_id, step_id=step_id, attempt=step.attempt))
+                self.change(step_id, status=StepStatus.SKIPPED, waits_for="")
+
+    def _ended(self, state: RunState) -> RunState:
+        failed = [step for step in state.steps.values() if step.status is StepStatus.FAILED]
+        refused = [step for step in state.steps.values() if step.status is StepStatus.REFUSED]
+        status = RunStatus.FAILED if failed else RunStatus.REFUSED if refused else RunStatus.SUCCEEDED
+        what = "failed" if failed else "refused by its gate"
+        error = "; ".join(f"step '{step.id}' {what}: {step.error}" for step in failed or refused)
+        changes = {"status": status, "error": error, "ended_s": self.at_s, "outputs": self._outputs()}
+        return state.model_copy(update=changes)
+
+    def _offer(self, planned: PlannedStep) -> None:
+        step = self.steps[planned.id]
+        self.change(planned.id, status=StepStatus.READY, attempt=max(1, step.attempt), partition=None, worker="")
+        state = self.state.model_copy(update={"steps": self.steps})
+        word = offer(state, planned, self.pool_of(planned))
+        self.change(planned.id, key=word.command.key)
+        self.words.append(word)
+
+    def _again(self, step: StepState, event: StepInterrupted, counts: Mapping[str, int]) -> None:
+        backoff_s = _backoff_s(self.state.run_id, step, counts["retries"]) if event.why == "retryable" else 0.0
+        changes = {"attempt": step.attempt + 1, "error": event.reason, "backoff_s": backoff_s, **counts}
+        self.change(step.id, status=StepStatus.WAITING, started_s=0.0, worker="", partition=None, **changes)
+
+    def _remake(self, maker: str) -> None:
+        """Run a step again whose result was lost."""
+        step = self.steps[maker]
+        if step.status is not StepStatus.SUCCEEDED:
+            return
+        lost: dict[str, Any] = {"outputs": {}, "metrics": {}, "gates": {}, "started_s": 0.0, "ended_s": 0.0}
+        changes = {"attempt": step.attempt + 1, "partition": None, "worker": "", "error": "its result was lost"}
+        self.change(maker, status=StepStatus.WAITING, **changes, **lost)
+        self.consider(maker)
+
+    def _poisoned(self, step: StepState, deaths: int, reason: str) -> None:
+        self.words.append(CancelWork(run_id=self.state.run_id, step_id=step.id, attempt=step.attempt))
+        self.change(step.id, deaths=deaths)
+        self.fail(self.steps[step.id], f"given up: {deaths} workers died with it: {reason}")
+
+    def _lost_inputs(self, step: StepState, broken: Mapping[str, tuple[str, ...]]) -> str:
+        """What is wrong when an input of the run itself is broken: nothing can make it again."""
+        for port, blobs in broken.items():
+            for source in _sources(self.state.plan.step(step.id), port):
+                if source.startswith("inputs."):
+                    name = source.removeprefix("inputs.")
+                    return (
+                        f"blob {blobs[0]} of the run's input '{name}' is missing or corrupt: push it again, then resume"
+                    )
+        return ""
+
+    def _makers(self, step_id: str, broken: Iterable[str]) -> list[str]:
+        planned = self.state.plan.step(step_id)
+        return [source.partition(".")[0] for port in broken for source in _sources(planned, port)]
+
+    def _fed(self, planned: PlannedStep) -> bool:
+        return all(self.steps[need].status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED) for need in planned.needs)
+
+    def _withdraw(self) -> None:
+        waiting = {
+            self.pool_of(self.state.plan.step(s.id)) for s in self.steps.values() if s.status is StepStatus.READY
+        }
+        self.words += [StepWithdrawn(pool=pool, run_id=self.state.run_id) for pool in sorted(waiting)]
+
+    def _outputs(self) -> dict[str, str]:
+        """What there is of the run's outputs, whatever came of the run."""
+        named = self.state.plan.outputs.items()
+        return {
+            name: resolved(self.state.inputs, self.steps, reference)
+            for name, reference in named
+            if exists(self.steps, reference)
+        }
+
+    def _opened(self, step_id: str) -> int:
+        return int(self.state.steps[step_id].status.final) - int(self.steps[step_id].status.final)
 
 
-def _success(planned: PlannedStep, step: StepState, event: StepSucceeded) -> dict[str, Any]:
-    gates = _judge(planned.gate, event.metrics)
-    refused = [
-        f"{name} is {_shown(event.metrics, name)}, not {planned.gate[name]}" for name in gates if not gates[name]
-    ]
-    return {
-        "status": StepStatus.REFUSED if refused else StepStatus.SUCCEEDED,
-        "issued": False,
-        "key": event.key,
-        "cached": event.cached,
-        "outputs": event.outputs,
-        "metrics": event.metrics,
-        "gates": gates,
-        "error": "; ".join(refused),
-        "started_s": step.started_s or event.at_s,
-        "ended_s": event.at_s,
-    }
+def _sources(planned: PlannedStep, port: str) -> tuple[str, ...]:
+    source = planned.inputs.get(port, ())
+    return (source,) if isinstance(source, str) else source
 
 
-def _judge(gate: Mapping[str, str], metrics: Mapping[str, float]) -> dict[str, bool]:
-    """Which conditions hold; a metric that was not reported holds none."""
-    return {name: name in metrics and parse_condition(text).holds(metrics[name]) for name, text in gate.items()}
+def _counts(step: StepState, why: Interruption) -> dict[str, int]:
+    died, passing = why in ("died", "expired"), why in ("retryable", "inputs")
+    return {"deaths": step.deaths + died, "retries": step.retries + passing}
+
+
+def _backoff_s(run_id: str, step: StepState, retries: int) -> float:
+    """Exponential, with jitter between a half and the whole that is the same whoever computes it."""
+    seed = hashlib.sha256(f"{run_id}/{step.id}/{step.attempt}".encode()).digest()
+    share = 0.5 + int.from_bytes(seed[:4]) / 2**33
+    return round(share * min(BACKOFF_MAX_S, BACKOFF_S * float(2 ** (retries - 1))), 3)
+
+
+def _letter(state: RunState, step: StepState, error: str, at_s: float, pool_of: PoolOf) -> DeadLetter:
+    planned = state.plan.step(step.id)
+    return DeadLetter(
+        id=f"{state.run_id}-{step.id}-{step.attempt}",
+        at_s=at_s,
+        topic=steps_topic(pool_of(planned)),
+        key=state.run_id,
+        error=error,
+        command=command_of(state, planned),
+    )
+
+
+def _holds(condition: str, value: float) -> bool:
+    return parse_condition(condition).holds(value)
 
 
 def _shown(metrics: Mapping[str, float], name: str) -> str:
     return f"{metrics[name]:.6g}" if name in metrics else "not reported"
-
-
-def _ended(state: RunState, status: RunStatus, error: str, at_s: float) -> RunState:
-    steps = {step.id: _closed(step, status, at_s) for step in state.steps.values()}
-    there = {name: reference for name, reference in state.plan.outputs.items() if _exists(state, reference)}
-    outputs = {name: _digest(state, reference) for name, reference in there.items()}
-    changed = {"status": status, "error": error, "steps": steps, "outputs": outputs, "ended_s": at_s}
-    return state.model_copy(update=changed)
-
-
-def _closed(step: StepState, status: RunStatus, at_s: float) -> StepState:
-    if step.status.final:
-        return step
-    if step.status is StepStatus.RUNNING:
-        return step.model_copy(update={"status": StepStatus.CANCELLED, "issued": False, "ended_s": at_s})
-    closed = StepStatus.CANCELLED if status is RunStatus.CANCELLED else StepStatus.SKIPPED
-    return step.model_copy(update={"status": closed, "issued": False})
-
-
-def _running(state: RunState) -> bool:
-    return any(step.status is StepStatus.RUNNING for step in state.steps.values())
-
-
-def _end_of(state: RunState, now_s: float) -> RunEnded:
-    failed = [step for step in state.steps.values() if step.status is StepStatus.FAILED]
-    refused = [step for step in state.steps.values() if step.status is StepStatus.REFUSED]
-    status = RunStatus.FAILED if failed else RunStatus.REFUSED
-    what = "failed" if failed else "refused by its gate"
-    error = "; ".join(f"step '{step.id}' {what}: {step.error}" for step in failed or refused)
-    return RunEnded(run_id=state.run_id, at_s=now_s, status=status, error=error)
-
-
-def _stuck(state: RunState, now_s: float) -> RunEnded:
-    waiting = ", ".join(step.id for step in state.steps.values() if step.status is StepStatus.WAITING)
-    error = f"the plan cannot go on: the steps {waiting} wait for each other"
-    return RunEnded(run_id=state.run_id, at_s=now_s, status=RunStatus.FAILED, error=error)
-
-
-def _is_ready(state: RunState, planned: PlannedStep) -> bool:
-    step = state.steps[planned.id]
-    needs = (state.steps[need].status is StepStatus.SUCCEEDED for need in planned.needs())
-    return step.status is StepStatus.WAITING and not step.issued and all(needs)
-
-
-def _command(state: RunState, planned: PlannedStep) -> StepCommand:
-    return StepCommand(
-        run_id=state.run_id,
-        step_id=planned.id,
-        attempt=state.steps[planned.id].attempt + 1,
-        uses=planned.uses,
-        version=planned.version,
-        params=planned.params,
-        inputs={port: _digest(state, reference) for port, reference in planned.inputs.items()},
-        seed=state.plan.seed,
-    )
-
-
-def _digest(state: RunState, reference: str) -> str:
-    owner, _, name = reference.partition(".")
-    return state.inputs[name] if owner == "inputs" else state.steps[owner].outputs[name]
-
-
-def _exists(state: RunState, reference: str) -> bool:
-    owner = reference.partition(".")[0]
-    return owner == "inputs" or bool(state.steps[owner].outputs)
-
-
-def _issued(command: StepCommand, now_s: float) -> StepIssued:
-    return StepIssued(run_id=command.run_id, at_s=now_s, step_id=command.step_id, attempt=command.attempt)

@@ -73,6 +73,16 @@ class Home:
             file.flush()
             yield
 
+    def driver_pid(self) -> int | None:
+        """The process that drives the home now, None where none does."""
+        with open(self.root / "lock", "a+", encoding="ascii") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except BlockingIOError:
+                owner = (self.root / "lock").read_text(encoding="ascii")
+                return int(owner) if owner.isdecimal() else None
+        return None
+
     def _lock(self, handle: int) -> None:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -51,8 +51,8 @@ class StepState(BaseModel):
     status: StepStatus = StepStatus.WAITING
     attempt: int = 0
     """The attempt that counts: the running one, the next, or the last."""
-    granted: bool = False
-    """The command of this attempt is on its topic."""
+    partition: int | None = None
+    """Where the command of this attempt is; None before a place was granted."""
     worker: str = ""
     """The process that has claimed this attempt."""
     deaths: int = 0
@@ -93,6 +93,10 @@ class RunState(BaseModel):
     provenance: dict[str, Any] = Field(default_factory=dict)
     """Versions, threads, instruction set, machine: what makes digests comparable."""
     error: str = ""
+    open_steps: int = 0
+    """Steps that are not final."""
+    ending: bool = False
+    """A step failed or was refused: nothing more starts, what runs may end."""
     resumed_from: str = ""
     submitted_s: float = 0.0
     ended_s: float = 0.0

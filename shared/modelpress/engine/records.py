@@ -1,0 +1,122 @@
+"""Runs as the compacted topic ``runs`` keeps them: a record a run and a record a step, so that large runs fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from modelpress.bus.ports import Bus, Message, Record, drain
+from modelpress.engine.events import RUNS
+from modelpress.engine.state import RunState, StepState
+from modelpress.errors import BusError
+from modelpress.pipeline.plan import PlannedStep
+
+
+class StepRecord(BaseModel):
+    """One step: its place in the plan, what was planned, and how it stands."""
+
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
+
+    index: int
+    planned: PlannedStep
+    state: StepState
+
+
+def run_messages(state: RunState, steps: Iterable[str] | None = None, *, header: bool = True) -> list[Message]:
+    """Records of ``state``: its header and ``steps`` (default: all). The partition follows from the run alone."""
+    places = {planned.id: index for index, planned in enumerate(state.plan.steps)}
+    wanted = places if steps is None else steps
+    records = [
+        StepRecord(index=places[step_id], planned=state.plan.step(step_id), state=state.steps[step_id])
+        for step_id in wanted
+    ]
+    messages = [_message(f"{state.run_id}/{record.state.id}", record.model_dump_json()) for record in records]
+    return [*messages, _message(state.run_id, _header(state))] if header else messages
+
+
+def removed_messages(state: RunState) -> list[Message]:
+    """What takes a run out of the topic."""
+    keys = [*(f"{state.run_id}/{step.id}" for step in state.plan.steps), state.run_id]
+    return [Message(RUNS, key, b"") for key in keys]
+
+
+class RunsView:
+    """Every run of a log, kept current by reading ``runs``."""
+
+    def __init__(self, bus: Bus) -> None:
+        self._tail = bus.tail([RUNS])
+        self._files: dict[str, _File] = {}
+
+    def refresh(self) -> None:
+        """Read what is new."""
+        for record in drain(self._tail):
+            self._take(record)
+
+    def get(self, run_id: str) -> RunState | None:
+        """The run as it was at the last `refresh`; None where there is none."""
+        file = self._files.get(run_id)
+        return file.state() if file else None
+
+    def states(self) -> list[RunState]:
+        """Every run, in the order of submission."""
+        states = (file.state() for file in self._files.values())
+        return sorted((s for s in states if s is not None), key=lambda s: (s.submitted_s, s.run_id))
+
+    def fileno(self) -> int:
+        """As `Reader.fileno`."""
+        return self._tail.fileno()
+
+    def close(self) -> None:
+        self._tail.close()
+
+    def _take(self, record: Record) -> None:
+        run_id, _, step_id = record.key.partition("/")
+        file = self._files.setdefault(run_id, _File())
+        try:
+            file.take(step_id, record.value)
+        except ValidationError as e:
+            raise BusError(f"the record of run {record.key} cannot be read by this version of modelpress: {e}") from e
+        if file.empty:
+            del self._files[run_id]
+
+
+class _File:
+    """The records of one run; put together when asked for."""
+
+    def __init__(self) -> None:
+        self._header: RunState | None = None
+        self._steps: dict[str, StepRecord] = {}
+        self._whole: RunState | None = None
+
+    @property
+    def empty(self) -> bool:
+        return self._header is None and not self._steps
+
+    def take(self, step_id: str, value: bytes) -> None:
+        self._whole = None
+        if not step_id:
+            self._header = RunState.model_validate_json(value) if value else None
+        elif value:
+            self._steps[step_id] = StepRecord.model_validate_json(value)
+        else:
+            self._steps.pop(step_id, None)
+
+    def state(self) -> RunState | None:
+        """The run; None while its header was not read."""
+        if self._whole is None and self._header is not None:
+            records = sorted(self._steps.values(), key=lambda record: record.index)
+            plan = self._header.plan.model_copy(update={"steps": tuple(record.planned for record in records)})
+            steps = {record.state.id: record.state for record in records}
+            open_steps = sum(not step.status.final for step in steps.values())
+            self._whole = self._header.model_copy(update={"plan": plan, "steps": steps, "open_steps": open_steps})
+        return self._whole
+
+
+def _header(state: RunState) -> str:
+    plan = state.plan.model_copy(update={"steps": ()})
+    return state.model_copy(update={"plan": plan, "steps": {}}).model_dump_json()
+
+
+def _message(key: str, value: str) -> Message:
+    return Message(RUNS, key, value.encode())
