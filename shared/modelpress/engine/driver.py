@@ -49,6 +49,7 @@ SETTLE_S = 2.0
 
 OnEvent = Callable[[Event], None]
 OnState = Callable[[RunState], None]
+OnWait = Callable[[], None]
 
 
 class Engine:
@@ -97,27 +98,42 @@ class Engine:
         self._send(*run_messages(submitted(event)), event_message(event))
         return event.run_id
 
-    def drive(self, run_id: str, on_event: OnEvent | None = None, on_state: OnState | None = None) -> RunState:
+    def drive(
+        self,
+        run_id: str,
+        on_event: OnEvent | None = None,
+        on_state: OnState | None = None,
+        on_wait: OnWait | None = None,
+    ) -> RunState:
         """Drive every unfinished run of the home until ``run_id`` is final; its state.
 
         While another process drives the home this one follows, and takes over when that one is gone. ``on_event``
         gets the events of every run as they come, progress and (while this process drives) log lines too;
-        ``on_state`` the state of ``run_id`` after each change. Ctrl-C cancels ``run_id`` and passes; the other runs
-        stay as they are. Killed, the next call goes on from what is finished.
+        ``on_state`` the state of ``run_id`` after each change; ``on_wait`` is called now and then while another
+        process drives. Ctrl-C cancels ``run_id`` and passes; the other runs stay as they are. Killed, the next call
+        goes on from what is finished.
 
         Raises:
             NotFoundError: there is no such run.
             StoreFullError: the bus has no space left; the run goes on when it is driven again.
         """
-        return self._until_final(run_id, on_event or _ignore, on_state or _ignore, driving=True)
+        listeners = (on_event or _ignore, on_state or _ignore, on_wait or _nothing)
+        return self._until_final(run_id, *listeners, driving=True)
 
-    def watch(self, run_id: str, on_event: OnEvent | None = None, on_state: OnState | None = None) -> RunState:
-        """As `drive`, but only look on; KeyboardInterrupt passes and changes nothing.
+    def watch(
+        self,
+        run_id: str,
+        on_event: OnEvent | None = None,
+        on_state: OnState | None = None,
+        on_wait: OnWait | None = None,
+    ) -> RunState:
+        """As `drive`, but only look on, whether or not anything drives; KeyboardInterrupt passes, changing nothing.
 
         Raises:
             NotFoundError: there is no such run.
         """
-        return self._until_final(run_id, on_event or _ignore, on_state or _ignore, driving=False)
+        listeners = (on_event or _ignore, on_state or _ignore, on_wait or _nothing)
+        return self._until_final(run_id, *listeners, driving=False)
 
     def runs(self) -> tuple[RunState, ...]:
         """Every run, newest first."""
@@ -252,7 +268,9 @@ class Engine:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
 
-    def _until_final(self, run_id: str, on_event: OnEvent, on_state: OnState, *, driving: bool) -> RunState:
+    def _until_final(
+        self, run_id: str, on_event: OnEvent, on_state: OnState, on_wait: OnWait, *, driving: bool
+    ) -> RunState:
         run_id = self.get(run_id).run_id
         with contextlib.closing(_Follower(self._bus, self._view, run_id, on_event, on_state)) as follower:
             while not (state := follower.look()).status.final:
@@ -264,6 +282,7 @@ class Engine:
                         return self.get(run_id)
                     except HomeBusyError:
                         pass
+                on_wait()
                 follower.wait(TAKE_OVER_S)
         return state
 
@@ -375,3 +394,7 @@ def _new_run_id(now_s: float) -> str:
 
 def _ignore(what: object) -> None:
     """Nobody listens."""
+
+
+def _nothing() -> None:
+    """Nobody waits."""
