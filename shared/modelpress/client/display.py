@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Protocol, TextIO
 
-from modelpress.client.timeline import Line, Progress, advance, lines
+from modelpress.client.timeline import Line, Progress, advance, line_of, lines
 from modelpress.engine.events import Event, StepProgressed
-from modelpress.engine.fold import apply
-from modelpress.engine.state import RunState, StepStatus
+from modelpress.engine.state import RunState, StepState, StepStatus
 from modelpress.report import format as fmt
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
+    from rich.console import Console, RenderableType
     from rich.live import Live
 
 PLAIN_INTERVAL_S = 15.0
-"""At least this long between two plain lines about one running step."""
+"""At least this long between two plain lines about one running step, or about what waits for a place."""
 
 BAR_WIDTH = 14
 REFRESHES_PER_SECOND = 4
+HEAD_LINES = 4
+"""Of a terminal's height, what is left for the head, a note, what is not shown, and the cursor."""
 
 MARKS: Mapping[StepStatus, tuple[str, str]] = {
     StepStatus.WAITING: ("·", "dim"),
+    StepStatus.READY: ("○", "cyan"),
     StepStatus.RUNNING: ("▸", "bold cyan"),
     StepStatus.SUCCEEDED: ("✓", "green"),
     StepStatus.FAILED: ("✕", "bold red"),
@@ -32,6 +35,9 @@ MARKS: Mapping[StepStatus, tuple[str, str]] = {
     StepStatus.CANCELLED: ("■", "yellow"),
     StepStatus.SKIPPED: ("–", "dim"),
 }
+
+Note = Callable[[], str]
+"""What is to be said besides of the run: who drives the home."""
 
 
 class Display(Protocol):
@@ -44,11 +50,17 @@ class Display(Protocol):
     def on_event(self, event: Event) -> None:
         """Something happened, perhaps in another run."""
 
+    def on_state(self, run: RunState) -> None:
+        """The run is so now."""
 
-def display(run: RunState, stream: TextIO | None = None) -> Display:
+    def on_wait(self) -> None:
+        """Another process drives the home, or none, and this one looks on."""
+
+
+def display(run: RunState, stream: TextIO | None = None, note: Note = str) -> Display:
     """What fits ``stream`` (default: standard error, so that results on standard output stay alone)."""
     stream = stream or sys.stderr
-    return LiveDisplay(run, stream) if stream.isatty() else PlainDisplay(run, stream)
+    return LiveDisplay(run, stream, note) if stream.isatty() else PlainDisplay(run, stream, note)
 
 
 class SilentDisplay:
@@ -63,33 +75,44 @@ class SilentDisplay:
     def on_event(self, event: Event) -> None:
         return None
 
+    def on_state(self, run: RunState) -> None:
+        return None
+
+    def on_wait(self) -> None:
+        return None
+
 
 class Followed:
-    """A run and the progress of its steps, kept current by events."""
+    """A run and the progress of its steps as last told."""
 
     def __init__(self, run: RunState) -> None:
         self.run = run
         self.progress: dict[str, Progress] = {}
 
-    def take(self, event: Event) -> None:
-        if event.run_id != self.run.run_id:
-            return
-        self.run = apply(self.run, event) or self.run
-        if isinstance(event, StepProgressed):
-            word = Progress(event.stage, event.done, event.total, event.metrics, event.at_s)
-            self.progress[event.step_id] = advance(self.progress.get(event.step_id), word)
+    def take(self, event: Event) -> str:
+        """The step whose progress ``event`` tells; empty for all other events."""
+        if event.run_id != self.run.run_id or not isinstance(event, StepProgressed):
+            return ""
+        word = Progress(event.stage, event.done, event.total, event.metrics, event.at_s)
+        self.progress[event.step_id] = advance(self.progress.get(event.step_id), word)
+        return event.step_id
 
-    def lines(self, now_s: float) -> list[Line]:
-        return lines(self.run, self.progress, now_s)
+    def become(self, run: RunState) -> list[str]:
+        """Take the run as it is now; ids of the steps that changed, in file order."""
+        before, self.run = self.run, run
+        return [step.id for step in run.plan.steps if run.steps[step.id] is not before.steps.get(step.id)]
 
 
 class PlainDisplay:
-    """A line when a step starts, ends, and now and then between."""
+    """A line when a step starts, ends, has to wait for more than a place, and now and then between."""
 
-    def __init__(self, run: RunState, stream: TextIO) -> None:
+    def __init__(self, run: RunState, stream: TextIO, note: Note = str) -> None:
         self._followed = Followed(run)
         self._stream = stream
-        self._told: dict[str, tuple[StepStatus, float, str]] = {}
+        self._note = note
+        self._noted = ""
+        self._told: dict[str, tuple[object, float, str]] = {}
+        self._written_s = time.time()
 
     def __enter__(self) -> PlainDisplay:
         run = self._followed.run
@@ -100,22 +123,56 @@ class PlainDisplay:
         return None
 
     def on_event(self, event: Event) -> None:
-        self._followed.take(event)
-        for line in self._followed.lines(event.at_s):
-            if self._is_news(line, event.at_s):
-                self._told[line.id] = (line.status, event.at_s, line.detail)
-                self._write(plain_line(line))
+        step_id = self._followed.take(event)
+        self._tell([step_id] if step_id else [], event.at_s)
 
-    def _is_news(self, line: Line, now_s: float) -> bool:
-        status, told_s, detail = self._told.get(line.id, (StepStatus.WAITING, 0.0, ""))
-        if line.status is not status:
-            return True
-        later = now_s - told_s >= PLAIN_INTERVAL_S
-        return line.status is StepStatus.RUNNING and later and line.detail != detail
+    def on_state(self, run: RunState) -> None:
+        self._tell(self._followed.become(run), time.time())
+
+    def on_wait(self) -> None:
+        noted = self._note()
+        if noted != self._noted:
+            self._noted = noted
+            self._write(noted)
+
+    def _tell(self, step_ids: Iterable[str], now_s: float) -> None:
+        for step_id in step_ids:
+            state = self._followed.run.steps[step_id]
+            line = line_of(self._followed.run, step_id, self._followed.progress.get(step_id), now_s)
+            if self._is_news(state, line, now_s):
+                self._told[step_id] = (_phase(state), now_s, line.detail)
+                self._write(plain_line(line))
+        if now_s - self._written_s >= PLAIN_INTERVAL_S:
+            self._tell_places()
+
+    def _is_news(self, state: StepState, line: Line, now_s: float) -> bool:
+        phase, told_s, detail = self._told.get(line.id, (None, 0.0, ""))
+        if _phase(state) != phase:
+            return not _expected(state)
+        return state.status is StepStatus.RUNNING and now_s - told_s >= PLAIN_INTERVAL_S and line.detail != detail
+
+    def _tell_places(self) -> None:
+        steps = self._followed.run.steps.values()
+        count = sum(step.status is StepStatus.READY and not step.waits_for for step in steps)
+        if count:
+            self._write(f"  {count:,} step{'s wait' if count > 1 else ' waits'} for a place")
 
     def _write(self, text: str) -> None:
+        self._written_s = time.time()
         self._stream.write(text + "\n")
         self._stream.flush()
+
+
+def _phase(state: StepState) -> object:
+    """What makes a line of its own when it changes."""
+    return state.status, state.attempt, state.waits_for
+
+
+def _expected(state: StepState) -> bool:
+    """Whether a step only waits its turn, as every step does."""
+    if state.status is StepStatus.WAITING:
+        return not state.backoff_s
+    return state.status is StepStatus.READY and state.attempt <= 1 and not state.waits_for
 
 
 def plain_line(line: Line) -> str:
@@ -129,17 +186,20 @@ def plain_line(line: Line) -> str:
 class LiveDisplay:
     """A table of the steps, redrawn in place a few times a second."""
 
-    def __init__(self, run: RunState, stream: TextIO) -> None:
+    def __init__(self, run: RunState, stream: TextIO, note: Note = str) -> None:
         self._followed = Followed(run)
         self._stream = stream
+        self._note = note
+        self._console: Console | None = None
         self._live: Live | None = None
 
     def __enter__(self) -> LiveDisplay:
         from rich.console import Console
         from rich.live import Live
 
+        self._console = Console(file=self._stream)
         self._live = Live(
-            console=Console(file=self._stream),
+            console=self._console,
             get_renderable=self._render,
             refresh_per_second=REFRESHES_PER_SECOND,
             redirect_stdout=False,
@@ -155,13 +215,20 @@ class LiveDisplay:
     def on_event(self, event: Event) -> None:
         self._followed.take(event)
 
+    def on_state(self, run: RunState) -> None:
+        self._followed.run = run
+
+    def on_wait(self) -> None:
+        return None
+
     def _render(self) -> RenderableType:
-        now_s = time.time()
-        return steps_table(self._followed.run, self._followed.lines(now_s), now_s)
+        now_s, run = time.time(), self._followed.run
+        most = max(1, self._console.height - HEAD_LINES) if self._console else None
+        return steps_table(run, lines(run, self._followed.progress, now_s, most), now_s, self._note())
 
 
-def steps_table(run: RunState, rows: list[Line], now_s: float) -> RenderableType:
-    """The run as a table for rich."""
+def steps_table(run: RunState, rows: list[Line], now_s: float, note: str = "") -> RenderableType:
+    """The run as a table for rich: its head, ``note``, ``rows``, and how many steps are not among them."""
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -178,9 +245,21 @@ def steps_table(run: RunState, rows: list[Line], now_s: float) -> RenderableType
         cells = ((mark, style), (line.id, "bold"), (_bar(line), style), (took, ""))
         table.add_row(*(Text(content, style=cell_style) for content, cell_style in cells), detail)
     elapsed = fmt.duration(max(0.0, (run.ended_s or now_s) - run.submitted_s))
-    done = sum(line.status.final for line in rows)
-    facts = f"  run {run.run_id}  {run.status}  {done}/{len(rows)} steps  {elapsed}"
-    return Group(Text.assemble((run.plan.name, "bold"), facts), table)
+    total = len(run.plan.steps)
+    facts = f"  run {run.run_id}  {run.status}  {total - run.open_steps:,}/{total:,} steps  {elapsed}"
+    below = [Text(text, style="dim") for text in (_others(run, rows),) if text]
+    notes = [Text(note, style="yellow")] if note else []
+    return Group(Text.assemble((run.plan.name, "bold"), facts), *notes, table, *below)
+
+
+def _others(run: RunState, rows: list[Line]) -> str:
+    """``… 9,980 more: 120 succeeded, 9,860 waiting``; empty where every step is shown."""
+    count = len(run.plan.steps) - len(rows)
+    if not count:
+        return ""
+    found = Counter(step.status for step in run.steps.values())
+    found.subtract(line.status for line in rows)
+    return f"… {count:,} more: " + ", ".join(f"{number:,} {status}" for status, number in found.items() if number)
 
 
 def _bar(line: Line) -> str:

@@ -64,29 +64,63 @@ class Line:
     left_s: float | None
 
 
-def lines(run: RunState, progress: Mapping[str, Progress], now_s: float) -> list[Line]:
-    """Every step of ``run`` in file order."""
-    states = [run.steps.get(step.id) or StepState(id=step.id) for step in run.plan.steps]
-    return [_line(run, state, progress.get(state.id), now_s) for state in states]
+def lines(run: RunState, progress: Mapping[str, Progress], now_s: float, most: int | None = None) -> list[Line]:
+    """The steps of ``run`` in file order; of more than ``most`` those that tell most."""
+    return [line_of(run, step_id, progress.get(step_id), now_s) for step_id in telling_steps(run, most)]
 
 
-def _line(run: RunState, state: StepState, word: Progress | None, now_s: float) -> Line:
+def line_of(run: RunState, step_id: str, word: Progress | None, now_s: float) -> Line:
+    """One step of ``run`` as it is at ``now_s`` (seconds since the epoch); ``word`` is its latest progress."""
+    state = run.steps[step_id]
     running = state.status is StepStatus.RUNNING
     end_s = now_s if running else state.ended_s
     took = max(0.0, end_s - state.started_s) if state.started_s and end_s else None
     share = 1.0 if state.status is StepStatus.SUCCEEDED else word.share if running and word else 0.0
     left = word.left_s() if running and word else None
-    return Line(state.id, run.plan.step(state.id).uses, state.status, detail(state, word), share, took, left)
+    return Line(step_id, run.plan.step(step_id).uses, state.status, detail(state, word), share, took, left)
+
+
+def telling_steps(run: RunState, most: int | None) -> list[str]:
+    """At most ``most`` ids in file order: what runs, went wrong or waits for others, then what ended last."""
+    ids = [step.id for step in run.plan.steps]
+    if most is None or len(ids) <= most:
+        return ids
+    chosen = set(sorted(ids, key=lambda step_id: _interest(run.steps[step_id]))[: max(0, most)])
+    return [step_id for step_id in ids if step_id in chosen]
+
+
+def _interest(state: StepState) -> tuple[int, float]:
+    if state.status in (StepStatus.RUNNING, StepStatus.FAILED, StepStatus.REFUSED):
+        return 0, 0.0
+    if waiting(state):
+        return 1, 0.0
+    return 2, -state.ended_s
+
+
+def waiting(state: StepState) -> str:
+    """Why a step that could go on does not: a pause after a fault, another run, a place. Empty for all others."""
+    again = f"attempt {state.attempt} " if state.attempt > 1 else ""
+    because = f": {_first_line(state.error)}" if again and state.error else ""
+    if state.status is StepStatus.WAITING:
+        return f"{again}after a pause of {fmt.duration(state.backoff_s)}{because}" if state.backoff_s else ""
+    if state.status is StepStatus.READY:
+        return f"{again}waits for {state.waits_for or 'a place'}{because}"
+    return ""
 
 
 def detail(state: StepState, word: Progress | None) -> str:
-    """``epoch 3/8, loss 0.312`` while it runs; its metrics, or its error, after."""
-    if state.status is StepStatus.FAILED:
-        return state.error.splitlines()[0] if state.error else ""
+    """``epoch 3/8, loss 0.312`` while it runs; what it waits for before; its metrics, or its error, after."""
+    if state.status in (StepStatus.FAILED, StepStatus.SKIPPED):
+        return _first_line(state.error)
     if state.status is StepStatus.RUNNING:
-        return _progress_text(word) if word else ""
-    text = metrics_text(state.metrics)
+        again = [f"attempt {state.attempt}"] if state.attempt > 1 else []
+        return ", ".join([*again, *([_progress_text(word)] if word else [])])
+    text = waiting(state) or metrics_text(state.metrics)
     return f"from cache  {text}".strip() if state.cached else text
+
+
+def _first_line(text: str) -> str:
+    return text.splitlines()[0] if text else ""
 
 
 def _progress_text(word: Progress) -> str:
