@@ -23,7 +23,7 @@ def step_key(
     method: str,
     version: int,
     params: Mapping[str, Any],
-    inputs: Mapping[str, str],
+    inputs: Mapping[str, str | tuple[str, ...]],
     seed: int,
     threads: int,
     extra: Mapping[str, str] | None = None,
@@ -31,8 +31,8 @@ def step_key(
     """64 hex characters that name the result of a step.
 
     ``method`` is the full name (``service/name``), ``params`` are a plan's (canonical), ``inputs`` map ports to
-    digests. ``threads`` are in the key because they change the bits of a sum. ``extra`` is what else decides:
-    measurements put the fingerprint of their target there.
+    digests, several in their order for a port that takes many. ``threads`` are in the key because they change the
+    bits of a sum. ``extra`` is what else decides: measurements put the fingerprint of their target there.
 
     Raises:
         ValueError: a parameter is NaN or infinite, which no plan contains.

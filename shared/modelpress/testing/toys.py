@@ -1,37 +1,45 @@
-"""Methods that take milliseconds and no torch, for tests of what runs methods.
+"""Methods that take milliseconds and no torch, for tests and benchmarks of what runs methods.
 
-Each execution leaves a line in the file ``journal``, so that a test can count executions; a kernel with ``wait_for``
-blocks until that file is there, so that a test can act while it runs.
+Each execution of those that have a ``journal`` leaves a line in that file, so that a test can count executions; a
+kernel with ``wait_for`` blocks until that file is there, so that a test can act while it runs.
 """
 
 from __future__ import annotations
 
 import errno
+import hashlib
+import math
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from modelpress.catalogue import Catalogue, Kind, MethodInfo, MethodParams, Port
-from modelpress.errors import DataError, StoreFullError
+from modelpress.errors import DataError, StepError, StoreFullError
 from modelpress.job import Job
 
 WAIT_S = 60.0
 
-Fault = Literal["", "value", "data", "full", "system-full", "death", "exit"]
+Fault = Literal["", "value", "data", "full", "system-full", "retryable", "death", "exit"]
 
 
-class ToyParams(MethodParams):
-    """``fault`` happens unless the file ``fixed`` exists."""
+class NamedParams(MethodParams):
+    """``name`` makes the step's key its own."""
 
     name: str
-    journal: str
     value: float = 1.0
+
+
+class ToyParams(NamedParams):
+    """``fault`` happens unless the file ``fixed`` exists, and only to the first ``faults`` executions where set."""
+
+    journal: str
     wait_for: str = ""
     fault: Fault = ""
     fixed: str = ""
+    faults: int = 0
 
 
 class CountParams(ToyParams):
@@ -41,24 +49,67 @@ class CountParams(ToyParams):
     wait_at: int = 2
 
 
+class TrainParams(MethodParams):
+    """``epochs`` of ``epoch_s`` seconds, each a line ``name:epoch`` in the journal, then a checkpoint."""
+
+    name: str
+    journal: str
+    epochs: int = 10
+    epoch_s: float = 0.0
+
+
+class HangParams(MethodParams):
+    """Leaves a line in the journal and never ends."""
+
+    name: str
+    journal: str
+
+
+class ChatterParams(NamedParams):
+    """Prints so many lines of so many bytes."""
+
+    lines: int
+    line_bytes: int
+
+
+class HogParams(NamedParams):
+    """Allocates and touches so many MB; ``keep`` leaks them. Then waits as other toys do."""
+
+    megabytes: int
+    keep: bool = False
+    wait_for: str = ""
+
+
+class NanParams(NamedParams):
+    """Reports ``value`` as a metric that is no number."""
+
+    kind: Literal["nan", "inf"] = "nan"
+
+
 _INFO: dict[str, Any] = {"outputs": {"report": Kind.REPORT}, "metrics": {"value": "what was asked for"}}
 _REPORT = Port(Kind.REPORT)
+_OPTIONAL = Port(Kind.REPORT, optional=True)
+
+
+def _toy(name: str, params: type[MethodParams], kernel: str, summary: str, **facts: Any) -> MethodInfo:
+    return MethodInfo(f"toys/{name}", params, f"{__name__}:{kernel}", summary, **{"inputs": {}, **_INFO, **facts})
+
 
 CATALOGUE = Catalogue(
     (
-        MethodInfo("toys/emit", ToyParams, f"{__name__}:emit", "A report from nothing.", inputs={}, **_INFO),
-        MethodInfo("toys/copy", ToyParams, f"{__name__}:copy", "Another.", inputs={"source": _REPORT}, **_INFO),
-        MethodInfo("toys/count", CountParams, f"{__name__}:count", "Slowly.", inputs={}, **_INFO),
-        MethodInfo(
-            "toys/join",
-            ToyParams,
-            f"{__name__}:join",
-            "One report from two.",
-            inputs={"left": _REPORT, "right": _REPORT},
-            **_INFO,
-        ),
-        MethodInfo("toys/measure", ToyParams, f"{__name__}:emit", "Impure.", inputs={}, pure=False, **_INFO),
-        MethodInfo("toys/liar", ToyParams, f"{__name__}:emit_nothing", "Keeps no promise.", inputs={}, **_INFO),
+        _toy("emit", ToyParams, "emit", "A report from nothing."),
+        _toy("copy", ToyParams, "copy", "Another.", inputs={"source": _REPORT}),
+        _toy("join", ToyParams, "join", "One report from two.", inputs={"left": _REPORT, "right": _REPORT}),
+        _toy("gather", ToyParams, "gather", "One report from many.", inputs={"sources": Port(Kind.REPORT, many=True)}),
+        _toy("count", CountParams, "count", "Slowly.", trains=True),
+        _toy("measure", ToyParams, "emit", "Impure.", pure=False),
+        _toy("liar", ToyParams, "emit_nothing", "Keeps no promise."),
+        _toy("noop", NamedParams, "noop", "As little as a step can do.", inputs={"source": _OPTIONAL}),
+        _toy("train", TrainParams, "train", "Epochs with checkpoints.", trains=True),
+        _toy("hang", HangParams, "hang", "Never ends."),
+        _toy("chatter", ChatterParams, "chatter", "Prints much."),
+        _toy("hog", HogParams, "hog", "Takes memory."),
+        _toy("nan", NanParams, "report_no_number", "A metric that is no number."),
     )
 )
 
@@ -78,6 +129,11 @@ def join(left: Mapping[str, Any], right: Mapping[str, Any], params: ToyParams, j
     return _report(params, job, left=left, right=right)
 
 
+def gather(sources: Sequence[Mapping[str, Any]], params: ToyParams, job: Job) -> Mapping[str, Any]:
+    _run(params, job)
+    return _report(params, job, sources=list(sources))
+
+
 def count(params: CountParams, job: Job) -> Mapping[str, Any]:
     done = int(job.checkpoints.load() or b"0")
     for epoch in range(done, params.epochs):
@@ -93,17 +149,80 @@ def emit_nothing(params: ToyParams, job: Job) -> Mapping[str, Any]:
     return {}
 
 
+def noop(params: NamedParams, job: Job, source: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
+    below = source["depth"] if source else 0
+    job.metric("value", params.value)
+    return {"report": {"name": params.name, "value": params.value, "depth": below + 1}}
+
+
+def train(params: TrainParams, job: Job) -> Mapping[str, Any]:
+    """The "weights" are a hash over all epochs: an epoch left out or done on other weights changes the report."""
+    done, _, weights = (job.checkpoints.load() or f"0:{params.name}".encode()).decode().partition(":")
+    for epoch in range(int(done), params.epochs):
+        _write_line(params.journal, f"{params.name}:{epoch}")
+        time.sleep(params.epoch_s)
+        weights = hashlib.sha256(f"{weights}/{epoch}/{job.seed}".encode()).hexdigest()
+        job.checkpoints.save(f"{epoch + 1}:{weights}".encode())
+        job.progress("train", epoch + 1, params.epochs)
+    job.metric("value", float(params.epochs))
+    return {"report": {"name": params.name, "weights": weights}}
+
+
+def hang(params: HangParams, job: Job) -> Mapping[str, Any]:
+    _write_line(params.journal, params.name)
+    while True:
+        time.sleep(WAIT_S)
+
+
+def chatter(params: ChatterParams, job: Job) -> Mapping[str, Any]:
+    line = b"x" * (params.line_bytes - 1) + b"\n"
+    for _ in range(params.lines):
+        rest = memoryview(line)
+        while rest:
+            rest = rest[os.write(1, rest) :]
+    return _named_report(params, job)
+
+
+_KEPT: list[bytearray] = []
+
+
+def hog(params: HogParams, job: Job) -> Mapping[str, Any]:
+    # Bytes other than zero: pages that nobody writes to are not resident.
+    taken = bytearray(b"x") * (params.megabytes * 10**6)
+    if params.keep:
+        _KEPT.append(taken)
+    _wait_for(params.wait_for)
+    return _named_report(params, job)
+
+
+def report_no_number(params: NanParams, job: Job) -> Mapping[str, Any]:
+    job.metric("value", math.nan if params.kind == "nan" else math.inf)
+    return {"report": {"name": params.name}}
+
+
 def _run(params: ToyParams, job: Job) -> None:
     _write_line(params.journal, params.name)
     os.write(1, f"{params.name} writes to standard output\n".encode())
     job.log(f"{params.name} works")
     job.progress("work", 0, 1)
     _wait_for(params.wait_for)
-    if not (params.fixed and Path(params.fixed).exists()):
+    if not _is_spared(params):
         _fail(params.fault)
 
 
-def _report(params: ToyParams, job: Job, **sources: Mapping[str, Any]) -> Mapping[str, Any]:
+def _is_spared(params: ToyParams) -> bool:
+    if params.faults:
+        executions = Path(params.journal).read_text(encoding="utf-8").splitlines().count(params.name)
+        return executions > params.faults
+    return bool(params.fixed) and Path(params.fixed).exists()
+
+
+def _named_report(params: NamedParams, job: Job) -> Mapping[str, Any]:
+    job.metric("value", params.value)
+    return {"report": {"name": params.name, "value": params.value}}
+
+
+def _report(params: ToyParams, job: Job, **sources: Any) -> Mapping[str, Any]:
     job.metric("value", params.value)
     return {"report": {"name": params.name, "value": params.value, "seed": job.seed, **sources}}
 
@@ -131,6 +250,8 @@ def _fail(fault: Fault) -> None:
             raise StoreFullError("no space is left for the store")
         case "system-full":
             raise OSError(errno.ENOSPC, "No space left on device")
+        case "retryable":
+            raise StepError("the licence server is busy", retryable=True)
         case "death":
             os.kill(os.getpid(), signal.SIGKILL)
         case "exit":

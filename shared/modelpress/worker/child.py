@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import errno
 import functools
+import gc
 import importlib
 import os
 import queue
@@ -19,8 +20,9 @@ import random
 import signal
 import sys
 import threading
+import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,13 +30,20 @@ from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.filesystem import FilesystemStore
 from modelpress.artifacts.store import Store
 from modelpress.errors import ModelpressError, NotFoundError, StepError, StoreError, StoreFullError
-from modelpress.worker import exchange
+from modelpress.worker import exchange, results
 from modelpress.worker.child_job import ChildJob, SlotCheckpoints
-from modelpress.worker.protocol import Done, Failed, Hello, Reply, StepRequest, parse_request, to_line
+from modelpress.worker.protocol import Done, Failed, Hello, Reply, StepRequest, StoreAddress, parse_request, to_line
+
+COLLECT_AFTER_S = 1.0
+"""A step that took so long may have left cycles that hold much (graphs do), and can spare the time to look for them:
+what its process has then decides whether it is used again."""
 
 
 class _BrokenInputs(Exception):
-    """An input could not be read."""
+    """Blobs of inputs, by port, cannot be read; the cause says what was met first."""
+
+    def __init__(self, blobs: dict[str, tuple[str, ...]]) -> None:
+        self.blobs = blobs
 
 
 class Channel:
@@ -67,6 +76,8 @@ def main() -> None:
     parser.add_argument("--warm", nargs="*", default=[])
     for module in parser.parse_args().warm:
         importlib.import_module(module)
+    # What is imported stays: a collection after a step need not look at it.
+    gc.freeze()
     channel.tell(Hello(worker=_worker_facts()))
     while True:
         _serve(channel.requests.get(), channel.tell)
@@ -83,12 +94,15 @@ def _take_standard_streams() -> Channel:
 
 
 def _serve(request: StepRequest, tell: Callable[[Reply], None]) -> None:
+    began_s = time.monotonic()
     try:
         with _output_to(Path(request.log_path)):
             reply = _attempt(request, tell)
     except OSError as e:
         # The log itself cannot be written.
         reply = describe(e)
+    if time.monotonic() - began_s > COLLECT_AFTER_S:
+        gc.collect()
     tell(reply)
 
 
@@ -102,8 +116,7 @@ def _attempt(request: StepRequest, tell: Callable[[Reply], None]) -> Done | Fail
 
 def run_step(request: StepRequest, tell: Callable[[Reply], None]) -> Done:
     """Load, compute, store. Whatever a kernel raises passes."""
-    address = request.store
-    store = FilesystemStore(Path(address.root), address.tenant, address.durability)
+    store = _open_store(request.store)
     kernel = _resolve(request.run)
     params = _resolve(request.params_type).model_validate(request.params)
     inputs = _load_inputs(store, request.inputs)
@@ -112,6 +125,11 @@ def run_step(request: StepRequest, tell: Callable[[Reply], None]) -> Done:
     make_deterministic(request.seed, request.threads)
     values = kernel(**inputs, params=params, job=job)
     return Done(outputs=dict(exchange.save_all(store, request.outputs, values)), metrics=job.metrics)
+
+
+@functools.lru_cache(maxsize=1)
+def _open_store(address: StoreAddress) -> Store:
+    return FilesystemStore(Path(address.root), address.tenant, address.durability)
 
 
 def make_deterministic(seed: int, threads: int) -> None:
@@ -135,7 +153,7 @@ def describe(error: Exception) -> Failed:
     """What the parent is told of an error."""
     match error:
         case _BrokenInputs():
-            return Failed(fault="inputs-broken", message=str(error.__cause__))
+            return Failed(fault="inputs-broken", message=str(error.__cause__), broken=error.blobs)
         case StoreFullError():
             return Failed(fault="store-full", message=str(error))
         case OSError(errno=errno.ENOSPC | errno.EDQUOT):
@@ -147,11 +165,27 @@ def describe(error: Exception) -> Failed:
     return Failed(fault="kernel", message=traceback.format_exception_only(error)[-1].strip())
 
 
-def _load_inputs(store: Store, digests: dict[str, str]) -> dict[str, Any]:
+def _load_inputs(store: Store, inputs: Mapping[str, str | tuple[str, ...]]) -> dict[str, Any]:
     try:
-        return {port: exchange.load(store, Digest(digest)) for port, digest in digests.items()}
+        return {port: _load_input(store, digests) for port, digests in inputs.items()}
     except (NotFoundError, StoreError) as e:
-        raise _BrokenInputs from e
+        raise _BrokenInputs(_broken_blobs(store, inputs)) from e
+
+
+def _load_input(store: Store, digests: str | tuple[str, ...]) -> Any:
+    """An artifact, or a list of them for a port that takes many."""
+    if isinstance(digests, str):
+        return exchange.load(store, Digest(digests))
+    return [exchange.load(store, Digest(digest)) for digest in digests]
+
+
+def _broken_blobs(store: Store, inputs: Mapping[str, str | tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    """Every blob of every input is read, so that what made it is asked to make it again once."""
+    found = {}
+    for port, digests in inputs.items():
+        several = (digests,) if isinstance(digests, str) else digests
+        found[port] = tuple(blob for digest in several for blob in results.corrupt_blobs(store, Digest(digest)))
+    return {port: blobs for port, blobs in found.items() if blobs}
 
 
 def _resolve(path: str) -> Any:

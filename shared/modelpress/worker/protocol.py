@@ -29,7 +29,10 @@ class StoreAddress(_Message):
 
 
 class StepRequest(_Message):
-    """Run a kernel. ``run`` and ``params_type`` are ``module:name``, from the parent's catalogue."""
+    """Run a kernel. ``run`` and ``params_type`` are ``module:name``, from the parent's catalogue.
+
+    ``inputs`` map ports to digests, several for a port that takes many.
+    """
 
     type: Literal["step"] = "step"
     store: StoreAddress
@@ -37,7 +40,7 @@ class StepRequest(_Message):
     run: str
     params_type: str
     params: dict[str, Any]
-    inputs: dict[str, str]
+    inputs: dict[str, str | tuple[str, ...]]
     outputs: dict[str, Kind]
     metrics: tuple[str, ...]
     seed: int
@@ -77,11 +80,12 @@ class Done(_Message):
 
 
 class Failed(_Message):
-    """The full traceback is in the step's log."""
+    """The full traceback is in the step's log. ``broken`` are the blobs that cannot be read, by port."""
 
     type: Literal["failed"] = "failed"
     fault: Fault
     message: str
+    broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 
 Reply = Annotated[Hello | Progress | Log | Done | Failed, Field(discriminator="type")]

@@ -25,9 +25,10 @@ class StepResult(BaseModel):
 
 def accept(store: Store, key: str, result: StepResult) -> StepResult:
     """Create ``results/<key>``; the accepted result, which is another's where that came first."""
-    accepted = store.results.create(key, result.to_bytes())
+    offered = result.to_bytes()
+    accepted = store.results.create(key, offered)
     store.slots.discard(key)
-    return StepResult.model_validate_json(accepted)
+    return result if accepted == offered else StepResult.model_validate_json(accepted)
 
 
 def find(store: Store, key: str) -> tuple[StepResult | None, tuple[str, ...]]:
