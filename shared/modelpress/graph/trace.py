@@ -80,7 +80,8 @@ def _way_out(error: Exception, inputs: Inputs) -> str:
     """What to do; else what the module was called with, since sizes are what most often is wrong."""
     known = next((way for said, way in WAYS_OUT.items() if said in str(error)), "")
     dtypes = ((name, str(x.dtype).removeprefix("torch."), list(x.shape)) for name, x in inputs.tensors.items())
-    return known or f"it was called with {', '.join(f'{name} {dtype} {shape}' for name, dtype, shape in dtypes)}"
+    called = ", ".join(f"{name} {dtype} {shape}" for name, dtype, shape in dtypes)
+    return known or f"it was called with {called}: are these the sizes that it takes, the batch first?"
 
 
 def _reason(error: Exception) -> str:

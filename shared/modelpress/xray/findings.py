@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 VERSION = 1
+ALL_CARRIED = "nothing is known to be missing: what the module does in training only, the graph does too"
+"""Said where `XRay.notes` is empty."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +82,16 @@ class AxisFinding:
 
 @dataclass(frozen=True)
 class FrozenFinding:
-    """An index space that must stay, and why; the user's file and line where the graph still knows it."""
+    """An index space that must stay: what holds it, and where in the user's code, as `modelpress.graph.axes.held` says.
+
+    ``parameters`` run along it; ``whole`` of them have no dimension that can shrink, each told at one axis only.
+    """
 
     name: str
     why: str
+    line: str = ""
+    parameters: int = 0
+    whole: int = 0
 
 
 @dataclass(frozen=True)
@@ -113,7 +121,7 @@ class XRay:
     frozen: tuple[FrozenFinding, ...]
     prunable_share: float
     notes: tuple[str, ...]
-    """What of the module's behaviour in training the export does not carry."""
+    """What of the module the export does not carry, above all of its behaviour in training; empty where it has all."""
     warnings: tuple[str, ...]
     next_command: str
     machine: Machine

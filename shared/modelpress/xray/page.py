@@ -8,8 +8,8 @@ from modelpress import __version__
 from modelpress.report import format as fmt
 from modelpress.report.document import document, facts_table, section, style_sheet
 from modelpress.report.markup import Markup, el, join
-from modelpress.xray.findings import XRay
-from modelpress.xray.sections import axes, candidates, layers
+from modelpress.xray.findings import ALL_CARRIED, XRay
+from modelpress.xray.sections import axes, candidates, frozen, layers
 from modelpress.xray.sections.gains import fastest
 from modelpress.xray.sections.pareto import pareto
 
@@ -47,8 +47,8 @@ def _parts(xray: XRay) -> list[tuple[str, str, Markup | None]]:
         ("What does not pay, and why", "", _list(xray.warnings, "warning")),
         ("Where the time goes", layers.note(xray), _joined(layers.chart(xray), layers.all_layers(xray))),
         ("What can be pruned", _AXES, _joined(axes.picture(xray), axes.all_axes(xray))),
-        ("What is frozen", "Index spaces that must stay, by what holds them.", axes.frozen_table(xray)),
-        ("Training behaviour that the export does not carry", "", _list(xray.notes, "item")),
+        ("What is frozen", _FROZEN, frozen.frozen_table(xray)),
+        ("What the export does not carry", _NOTES, _list(xray.notes or (ALL_CARRIED,), "item")),
         ("Machine and versions", "The figures depend on these.", _machine(xray)),
     ]
 
@@ -66,6 +66,13 @@ _AXES = (
     "An axis is an index space that shrinks everywhere at once. Areas are the parameters that hang on it; a weight "
     "counts on each of its axes. Hover for the layers."
 )
+
+_FROZEN = (
+    "Index spaces that must stay, by what holds them and where: what whoever calls the model sees (input, output), the "
+    "numbers of tokens (vocabulary), places in an image or sequence (space, time), or what an operator mixes. A weight "
+    "is kept whole where it has no other dimension that can shrink."
+)
+_NOTES = "Above all what the module does in training only. Latencies do not depend on it; training what is small does."
 
 
 def _plots(xray: XRay) -> Markup | None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from modelpress.catalogue import Catalogue
+from modelpress.config.settings import usable_cores
 from modelpress.errors import InputError
 from modelpress.graph.axes import analyse
 from modelpress.graph.axes.describe import prunable_share
@@ -24,7 +25,7 @@ from modelpress.xray.kernels import Kernel, float_layers, kernel_times_us
 from modelpress.xray.layers import layer_findings
 from modelpress.xray.measuring import Measured, measure, once_s
 from modelpress.xray.sections.gains import Gain, gain
-from modelpress.xray.structure import axes_found, frozen_found
+from modelpress.xray.structure import axes_found, frozen_found, nothing_prunable
 from modelpress.xray.verdict import suggested, verdict, width_series
 from modelpress.xray.warnings import warnings
 
@@ -38,7 +39,7 @@ class Options:
     """``batches`` ascending; ``threads`` of the runtime; ``budget_s`` for building and measuring together.
 
     Raises:
-        InputError: a batch or a budget that is not positive, or no thread.
+        InputError: a batch or a budget that is not positive, no thread, or more threads than there are cores.
     """
 
     batches: tuple[int, ...] = (1, 64)
@@ -50,6 +51,8 @@ class Options:
             raise InputError(f"--batch {min(self.batches, default=0)}: a call has at least one sample")
         if self.threads < 1:
             raise InputError(f"--threads {self.threads}: the runtime needs at least one")
+        if self.threads > usable_cores():
+            raise InputError(f"--threads {self.threads}: there are {usable_cores()} cores to run them on")
         if self.budget_s <= 0:
             raise InputError(f"--budget-s {self.budget_s:g}: an x-ray takes some seconds; the default is 60")
         object.__setattr__(self, "batches", tuple(sorted(set(self.batches))))
@@ -69,7 +72,7 @@ def take(model: Model, subject: Subject, options: Options, catalogue: Catalogue,
     """X-ray ``model`` on this machine; ``say`` is told what is being done.
 
     Raises:
-        InputError: too large for the memory that is free, or the model itself has no package.
+        InputError: too large for the memory that is free, every axis is frozen, or the model itself has no package.
     """
     rows = costs(model)
     weight_bytes = totals(rows).weight_bytes
@@ -78,6 +81,9 @@ def take(model: Model, subject: Subject, options: Options, catalogue: Catalogue,
     batches, told = memory.fitting_batches(model, _batches(model, options.batches), weight_bytes, free_bytes)
     say("analysing which widths can change")
     axes = analyse(model)
+    frozen = frozen_found(model, axes)
+    if not axes.prunable():
+        raise InputError(nothing_prunable(frozen))
     bench = _build_all(Workshop(model, axes, catalogue), batches, options, clock, say)
     measured = measure(bench.sessions, batches, clock, say)
     candidates = _candidates(bench, measured)
@@ -97,7 +103,7 @@ def take(model: Model, subject: Subject, options: Options, catalogue: Catalogue,
         layers=layers,
         layers_beside=best.name,
         axes=found,
-        frozen=frozen_found(axes),
+        frozen=frozen,
         prunable_share=prunable_share(model, axes),
         notes=model.notes,
         warnings=(*told, *measured.warnings, *warnings(candidates, layers, found, measured.batches)),

@@ -26,7 +26,7 @@ def warnings(
 ) -> tuple[str, ...]:
     """In the order of what they cost."""
     no_gain, in_floats = _no_gain(candidates, layers, batches), _in_floats(candidates, layers)
-    return (*no_gain, *in_floats, *_odd_widths(axes), *_few_axes(axes))
+    return (*no_gain, *in_floats, *_odd_widths(axes))
 
 
 def _no_gain(candidates: Sequence[Candidate], layers: Sequence[LayerFinding], batches: Sequence[int]) -> Iterator[str]:
@@ -87,11 +87,6 @@ def _odd_widths(axes: Sequence[AxisFinding]) -> Iterator[str]:
     odd = [f"{axis.name} ({axis.size})" for axis in axes if axis.size > MULTIPLE and axis.size % MULTIPLE]
     if odd:
         yield f"widths that are no multiple of {MULTIPLE} leave lanes of the processor empty: {_some(odd)}"
-
-
-def _few_axes(axes: Sequence[AxisFinding]) -> Iterator[str]:
-    if not axes:
-        yield "no axis can be pruned: only int8 was tried; what freezes each axis is listed"
 
 
 def _some(names: Sequence[str]) -> str:

@@ -13,12 +13,21 @@ NETS = """
 import torch
 from torch import nn
 
-def net():
-    return nn.Sequential(nn.Linear(6, 64), nn.ReLU(), nn.Linear(64, 4))
+class net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(6, 64), nn.Linear(64, 4)
+
+    def forward(self, x): return self.last(self.first(x).relu())
 
 def needs(width, depth, bias=True): return net()
 def fails(): return helper(3)
 def helper(n): raise ValueError(f"no width {n}")
+
+class Wide(nn.Linear): pass
+
+def image(): return nn.Sequential(nn.Conv2d(3, 8, 3), nn.Flatten(), nn.Linear(8 * 6 * 6, 4))
+def one_layer(): return nn.Linear(6, 4)
 
 class Branches(nn.Module):
     def forward(self, x):
@@ -45,6 +54,9 @@ def test_what_it_prints_and_writes(capsys: pytest.CaptureFixture[str], folder: P
     assert " dense " in done.out
     assert "modelpress push model xrayed_nets:net --input 6 --name xrayed-nets-net && " in done.out
     assert "building int8" in done.err
+    assert "99.4 % of the weights can be pruned; axes: 1 can shrink, 2 are frozen" in done.out
+    assert "frozen   last.out by output, xrayed_nets.py:10: def forward" in done.out
+    assert "not carried by the export: nothing is known to be missing" in done.out
     page = (folder / "xray.html").read_text()
     assert "xrayed_nets:net" in page
 
@@ -78,6 +90,11 @@ def test_a_pushed_model_as_json_and_the_plan_that_knows_it(capsys: pytest.Captur
         (["timm:resnet5O"], "did you mean 'resnet50'"),
         (["xrayed_nets:net", "--input", "6", "--target", "phone"], "no worker"),
         (["xrayed_nets:net", "--input", "6", "--batch", "0"], "at least one sample"),
+        (["xrayed_nets:net", "--input", "6", "--threads", "100000"], "cores to run them on"),
+        (["xrayed_nets:Wide"], "needs 'in_features', 'out_features'"),
+        (["xrayed_nets:image", "--input", "8,8"], "are these the sizes that it takes"),
+        (["xrayed_nets:net", "--input", "3,6,7"], "are these the sizes that it takes"),
+        (["xrayed_nets:one_layer", "--input", "6"], "every axis is frozen, by output"),
         (["nothing", "--input", "6"], "knows its inputs"),
     ],
 )

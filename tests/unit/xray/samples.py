@@ -60,10 +60,10 @@ def resnet() -> XRay:
         layers_beside="width 1/2, int8",
         axes=tuple(resnet_axes()),
         frozen=(
-            FrozenFinding("x[1]", "an input's channels (3)"),
-            FrozenFinding("fc.out", "an output's size"),
-            FrozenFinding("layer4.attend.q", "aten.topk has no rule: model.py:42 in forward, scores.topk(8)"),
-            FrozenFinding("layer4.attend.k", "aten.topk has no rule: model.py:42 in forward, scores.topk(8)"),
+            FrozenFinding("conv1.in", "input", "timm/models/resnet.py:589: x = self.conv1(x)", 9408),
+            FrozenFinding("fc.out", "output", "timm/models/resnet.py:628: x = self.forward_head(x)", 2_049_000, 1000),
+            FrozenFinding("layer4.attend.q", "no rule for topk", "model.py:42: best = scores.topk(8)", 4096, 4096),
+            FrozenFinding("layer4.attend.k", "no rule for topk", "model.py:42: best = scores.topk(8)", 4096),
         ),
         prunable_share=0.978,
         notes=("dropout of 'fc' in train mode is p=0.2 in the export as in the module",),
@@ -139,7 +139,7 @@ def mlp() -> XRay:
         ),
         layers_beside="width 1/2",
         axes=(AxisFinding("first", 32, ("first", "second"), 672, "aten.softmax"),),
-        frozen=(FrozenFinding("x[1]", "an input's size"), FrozenFinding("second", "an output's size")),
+        frozen=(FrozenFinding("first.in", "input"), FrozenFinding("second.out", "output")),
         prunable_share=1.0,
         notes=(),
         warnings=("The model is too small for its arithmetic to matter: a call is mostly overhead.",),
@@ -180,7 +180,10 @@ def extreme(name: str = "a") -> XRay:
         layers=layers,
         layers_beside="width 15/16",
         axes=axes,
-        frozen=tuple(FrozenFinding(p, f"aten.nonzero: {paths[i % 3]}") for i, p in enumerate(paths[:600])),
+        frozen=tuple(
+            FrozenFinding(p, f"nonzero at {paths[i % 3]}", f"{name}.py:{i % 5}: {paths[1]}")
+            for i, p in enumerate(paths[:600])
+        ),
         prunable_share=0.31,
         notes=(f"{name} is lost",),
         warnings=(f"{name} does not pay", paths[1]),

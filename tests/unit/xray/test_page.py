@@ -9,7 +9,7 @@ from dataclasses import replace
 import pytest
 
 from modelpress.report.document import style_sheet
-from modelpress.xray.findings import XRay
+from modelpress.xray.findings import ALL_CARRIED, XRay
 from modelpress.xray.page import render
 from tests.unit.report.test_page import parsed
 from tests.unit.xray import samples
@@ -36,7 +36,7 @@ def test_nothing_is_left_out(make: Callable[[], XRay]) -> None:
     told += [c.name for c in xray.candidates] + [path for c in xray.candidates for path in c.float_layers]
     told += [text for s in xray.skipped for text in (s.name, s.why)]
     told += [x.path for x in xray.layers] + [a.name for a in xray.axes] + [a.inexact_because for a in xray.axes]
-    told += [text for f in xray.frozen for text in (f.name, f.why)]
+    told += [text for f in xray.frozen for text in (f.name, f.why, f.line)]
     assert [text for text in told if text.replace("'", "&#x27;") not in page] == []
 
 
@@ -71,7 +71,24 @@ def test_parts_without_content_are_left_out() -> None:
     bare = replace(samples.mlp(), warnings=(), notes=(), skipped=(), frozen=(), axes=(), layers=(), noisy="")
     page = render(bare)
     titles = re.findall(r"<h2>(.*?)</h2>", page)
-    assert titles == ["Next", "What was built and measured", "Latency against size", "Machine and versions"]
+    assert titles == [
+        "Next",
+        "What was built and measured",
+        "Latency against size",
+        NOT_CARRIED,
+        "Machine and versions",
+    ]
+
+
+NOT_CARRIED = "What the export does not carry"
+
+
+def test_what_the_export_does_not_carry_is_told_and_so_is_that_nothing_is_missing() -> None:
+    resnet = samples.resnet()
+    page = render(resnet)
+    assert resnet.notes[0].replace("'", "&#x27;") in page[page.index(NOT_CARRIED) :]
+    assert ALL_CARRIED not in page
+    assert ALL_CARRIED in render(replace(resnet, notes=()))
 
 
 def test_pictures_have_words_for_those_who_do_not_see_them() -> None:

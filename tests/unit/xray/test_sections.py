@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modelpress.report.plot import Box, place_labels
-from modelpress.xray.sections import axes, layers
+from modelpress.xray.sections import axes, frozen, layers
 from modelpress.xray.sections.gains import Gain, fastest, gain
 from modelpress.xray.sections.pareto import front, pareto, points_of
 from modelpress.xray.sections.treemap import squarify
@@ -125,6 +125,16 @@ def test_labels_are_placed_clear_of_each_other(points: list[tuple[float, float]]
 
 def total_overlap(boxes: list[Box]) -> float:
     return sum(a.overlap(b) for i, a in enumerate(boxes) for b in boxes[:i])
+
+
+def test_reasons_go_by_the_weights_that_they_keep_whole() -> None:
+    found = frozen.reasons(samples.resnet().frozen)
+    assert [(r.axes, r.parameters, r.whole) for r in found] == [
+        (("layer4.attend.q", "layer4.attend.k"), 4096, 4096),
+        (("fc.out",), 2_049_000, 1000),
+        (("conv1.in",), 9408, 0),
+    ]
+    assert found[0].line == "model.py:42: best = scores.topk(8)"
 
 
 @pytest.mark.parametrize(("share", "text"), [(1.0, "100 %"), (0.99996, "99.9 %"), (0.978, "97.8 %"), (0.0, "0 %")])

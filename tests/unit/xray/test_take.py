@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import torch
+from torch import Tensor, nn
 
 from modelpress.catalogue import load_catalogue
 from modelpress.errors import InputError
+from modelpress.graph.export import export
 from modelpress.xray import memory, take
 from modelpress.xray.advice import Subject
 from modelpress.xray.budget import Clock, affordable
 from modelpress.xray.candidates import WAYS
 from modelpress.xray.findings import XRay
 from modelpress.xray.take import Options
-from tests.unit.xray.nets import conv_net
+from tests.unit.xray.nets import ConvNet, conv_net
 
 SUBJECT = Subject("net", "m:f", "net", (), False, (3, 16, 16), True)
+PARAMETERS = sum(parameter.numel() for parameter in ConvNet().parameters())
 
 
 def ticking(step_s: float) -> Clock:
@@ -65,6 +69,9 @@ def test_layers_have_costs_and_times(found: XRay) -> None:
     assert rows["body.1"].dense_us is None  # folded
     assert found.axes
     assert found.prunable_share > 0.9
+    assert found.prunable_share + sum(f.whole for f in found.frozen) / PARAMETERS == pytest.approx(1)
+    assert [(f.name, f.why) for f in found.frozen] == [("body.0.in", "input"), ("head.out", "output")]
+    assert [f.line.partition(":")[0] for f in found.frozen] == ["nets.py", "nets.py"]
     assert found.next_command.startswith("modelpress push model m:f --name net")
 
 
@@ -76,10 +83,32 @@ def test_a_budget_that_holds_nothing_still_measures_int8() -> None:
     assert len(found.skipped) == len(WAYS) - 2
 
 
-@pytest.mark.parametrize("options", [{"batches": (0,)}, {"batches": ()}, {"threads": 0}, {"budget_s": 0.0}])
+@pytest.mark.parametrize(
+    "options", [{"batches": (0,)}, {"batches": ()}, {"threads": 0}, {"threads": 1025}, {"budget_s": 0.0}]
+)
 def test_options_that_cannot_be(options: dict[str, object]) -> None:
     with pytest.raises(InputError, match=r"--batch|--threads|--budget-s"):
         Options(**options)  # type: ignore[arg-type]
+
+
+class Sorts(nn.Module):
+    """What is sorted cannot be pruned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Linear(6, 16), nn.Linear(16, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = self.narrow(self.wide(x).sort(1).values)
+        return y
+
+
+def test_a_model_whose_every_axis_is_frozen_is_refused_before_anything_is_built() -> None:
+    said: list[str] = []
+    model = export(Sorts(), torch.randn(2, 6), check=False)
+    with pytest.raises(InputError, match=r"every axis is frozen, by .*sorted by sort \(test_take\.py:\d+: .*run int8"):
+        take.take(model, SUBJECT, Options((1,), 1, 60.0), load_catalogue(), Clock.start(60.0), said.append)
+    assert not [text for text in said if text.startswith("building")]
 
 
 def test_batches_are_sorted_and_each_once() -> None:

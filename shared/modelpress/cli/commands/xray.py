@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from modelpress.client.xraying import Request
     from modelpress.xray.findings import Latency, XRay
 
+MOST_REASONS = 5
+
 
 def register(app: typer.Typer) -> None:
     app.command(rich_help_panel="Start here")(xray)
@@ -90,12 +92,31 @@ def _tell(found: XRay, written: Path) -> None:
     _table(found)
     for one in found.skipped:
         output.say(f"left out: {one.name}: {one.why}", "dim")
-    for warning in (*found.warnings, *(f"not carried: {note}" for note in found.notes)):
+    for warning in found.warnings:
         output.say(f"warning: {warning}", "yellow")
-    share = round(100 * found.prunable_share)
-    output.say(f"{share} % of the weights can be pruned; axes: {len(found.axes)} free, {len(found.frozen)} frozen")
+    _structure(found)
     output.say(f"page     {written}")
     output.say(f"next     {found.next_command}")
+
+
+def _structure(found: XRay) -> None:
+    """What can be pruned, what holds the rest and where, and what the export does not carry."""
+    from modelpress.xray.findings import ALL_CARRIED
+    from modelpress.xray.sections.axes import percent
+    from modelpress.xray.sections.frozen import reasons
+
+    counts = f"{len(found.axes)} can shrink, {len(found.frozen)} are frozen"
+    output.say(f"{percent(found.prunable_share)} of the weights can be pruned; axes: {counts}")
+    held = reasons(found.frozen)
+    for r in held[:MOST_REASONS]:
+        many = f" ({len(r.axes)} axes)" if len(r.axes) > 1 else ""
+        output.say(f"frozen   {r.axes[0]}{many} by {r.why}{f', {r.line}' if r.line else ''}", "dim")
+    if len(held) > MOST_REASONS:
+        output.say(f"frozen   {len(held) - MOST_REASONS} more reasons are on the page", "dim")
+    for note in found.notes:
+        output.say(f"not carried by the export: {note}", "yellow")
+    if not found.notes:
+        output.say(f"not carried by the export: {ALL_CARRIED}", "dim")
 
 
 def _table(found: XRay) -> None:

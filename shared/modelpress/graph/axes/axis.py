@@ -69,7 +69,11 @@ class Axes:
 
     def frozen(self) -> dict[str, str]:
         """Name of each axis that must stay as it is -> what froze it (``output``, ``input``, an operator's name)."""
-        return {name: atom.frozen for name, atom in self._atoms.items() if atom.frozen}
+        return {name: atom.frozen for name, atom in self.frozen_atoms().items()}
+
+    def frozen_atoms(self) -> dict[str, Atom]:
+        """The index space of each axis that must stay, by the axis' name, in graph order."""
+        return {name: atom for name, atom in self._atoms.items() if atom.frozen}
 
     def axis(self, name: str) -> Axis:
         """The prunable axis of that name.

@@ -10,7 +10,7 @@ from itertools import chain
 
 from torch import Tensor, fx, nn
 
-from modelpress.constraints.stack import is_parameter, parameters_of, shape_of, stored_of, tensors_of
+from modelpress.constraints.stack import is_parameter, shape_of, stored_of, tensors_of
 from modelpress.graph.axes.axis import Axes, Axis
 from modelpress.graph.axes.call import tensors
 from modelpress.graph.axes.expr import Atom, Dims, atoms
@@ -69,7 +69,7 @@ def dry_run(model: Model, axes: Axes, keep: Mapping[str, Tensor], **sizes: int) 
     left = {name: shape_of(*owner) for name, owner in tensors_of(smaller.module).items()}
     changes = [
         Change(name, i, dim.size, left[name][i])
-        for name, dims in _once(axes)
+        for name, dims in once(axes)
         for i, dim in enumerate(dims)
         if dim.size != left[name][i]
     ]
@@ -100,7 +100,7 @@ class _Amounts:
     def share(self, atom: Atom) -> float:
         """How much of all of it lies along ``atom``."""
         total = sum(amount for amount, _ in self.entries)
-        return sum(amount * _share(dims, atom) for amount, dims in self.entries) / total if total else 0.0
+        return sum(amount * share_along(dims, atom) for amount, dims in self.entries) / total if total else 0.0
 
 
 @dataclass
@@ -134,18 +134,18 @@ def _rows(model: Model, axes: Axes, found: list[LayerCost]) -> list[_Row]:
         row = rows.get(row_path(node))
         if row is not None:
             leaf = model.module.get_submodule(str(node.target)) if node.op == "call_module" else None
-            row.multiplied.entries += [(_size(p), p) for p in products(node, leaf, values, axes.parameters)]
-            row.written.entries += [(_size(dims), dims) for dims in tensors(value) if node.op != "get_attr"]
+            row.multiplied.entries += [(box_size(p), p) for p in products(node, leaf, values, axes.parameters)]
+            row.written.entries += [(box_size(dims), dims) for dims in tensors(value) if node.op != "get_attr"]
     owners = tensors_of(model.module)
-    for name, dims in _once(axes):
+    for name, dims in once(axes):
         row = rows.get(name) or rows.get(name.rpartition(".")[0])
         if row is not None:
             row.stored.entries.append((sum(t.nbytes for t in stored_of(*owners[name])), dims))
-            row.parameters.entries += [(_size(dims), dims)] if is_parameter(*owners[name]) else []
+            row.parameters.entries += [(box_size(dims), dims)] if is_parameter(*owners[name]) else []
     return list(rows.values())
 
 
-def _once(axes: Axes) -> Iterable[tuple[str, Dims]]:
+def once(axes: Axes) -> Iterable[tuple[str, Dims]]:
     """Every tensor, those that are tied once."""
     found: dict[int, tuple[str, Dims]] = {}
     for name, dims in axes.parameters.items():
@@ -153,19 +153,25 @@ def _once(axes: Axes) -> Iterable[tuple[str, Dims]]:
     return found.values()
 
 
-def _size(dims: Dims) -> int:
+def box_size(dims: Dims) -> int:
     return math.prod(dim.size for dim in dims)
 
 
-def _share(dims: Dims, atom: Atom) -> float:
+def share_along(dims: Dims, atom: Atom) -> float:
     """The part of a box of ``dims`` in which at least one index is of ``atom``."""
     shares = (copies(dim, atom) * atom.size / dim.size for dim in dims if atom in atoms(dim))
     return 1 - math.prod(1 - share for share in shares)
 
 
 def prunable_share(model: Model, axes: Axes) -> float:
-    """Share of the parameters that have a dimension which can shrink; 0 for a model without any."""
-    tied = {where.parameter for axis in axes.prunable() for where in axis.slices}
-    sizes = {name: parameter.numel() for name, parameter in parameters_of(model.module).items()}
-    total = sum(sizes.values())
-    return sum(size for name, size in sizes.items() if name in tied) / total if total else 0.0
+    """Share of the parameters that have a dimension which can shrink, tied ones once; 0 for a model without any."""
+    free = {axes.atom(axis) for axis in axes.prunable()}
+    owners = tensors_of(model.module)
+    sized = [(box_size(dims), free & atoms_of(dims)) for name, dims in once(axes) if is_parameter(*owners[name])]
+    total = sum(size for size, _ in sized)
+    return sum(size for size, can in sized if can) / total if total else 0.0
+
+
+def atoms_of(dims: Dims) -> set[Atom]:
+    """The index spaces of a tensor's dimensions."""
+    return {atom for dim in dims for atom in atoms(dim)}

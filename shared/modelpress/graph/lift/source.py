@@ -17,6 +17,8 @@ from modelpress.errors import ExportError
 
 MAX_CODE = 200
 """Characters of the user's line that a message shows."""
+CALLED_AT = ", called at "
+_INSTALLED = ("site-packages", "dist-packages")
 _PLACE = re.compile(r'File "(?P<path>[^<][^"]*)", line (?P<line>\d+)')
 _TORCH, _OWN = (package.__path__[0] + os.sep for package in (torch, modelpress))
 
@@ -57,7 +59,7 @@ def owner(node: fx.Node) -> tuple[str, str]:
 def user_line(node: fx.Node) -> str:
     """``, called at model.py:31: x = torch.fft.fft(x)``, from the trace that export kept; empty without one.
 
-    The innermost line that is not torch's own, if there is one: files by their names alone, which are no one's paths.
+    The innermost line that is not torch's own, if there is one.
     """
     lines = [line.strip() for line in (node.meta.get("stack_trace") or "").splitlines()]
     found = [(match, code) for place, code in pairwise(lines) if (match := _PLACE.match(place))]
@@ -67,7 +69,14 @@ def user_line(node: fx.Node) -> str:
 
 def called_at(path: str, line: int | str, code: str) -> str:
     """``, called at model.py:31: x = torch.fft.fft(x)``."""
-    return f", called at {PureWindowsPath(path).name}:{line}: {code[:MAX_CODE]}"  # which takes both kinds of slash
+    return f"{CALLED_AT}{short_path(path)}:{line}: {code[:MAX_CODE]}"
+
+
+def short_path(path: str) -> str:
+    """``timm/layers/attention.py`` of an installed file; of any other its name alone, which is no one's path."""
+    parts = PureWindowsPath(path).parts  # which takes both kinds of slash
+    roots = [i for i, part in enumerate(parts) if part in _INSTALLED]
+    return "/".join(parts[roots[-1] + 1 :] if roots else parts[-1:])
 
 
 def raised_at(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from modelpress.report import format as fmt
 from modelpress.report.markup import Markup, el, join, table
@@ -89,7 +89,7 @@ def tip(axis: AxisFinding) -> str:
 def _frozen_strip(frozen: Sequence[FrozenFinding]) -> Markup | None:
     if not frozen:
         return None
-    cells = [el("span", title=f"{f.name}\n{f.why}") for f in frozen[:MOST_CELLS]]
+    cells = [el("span", title="\n".join(filter(None, (f.name, f.why, f.line)))) for f in frozen[:MOST_CELLS]]
     label = f"{len(frozen):,} frozen axes; the table below says why"
     return el("div", *cells, class_="frozen", role="img", aria_label=label)
 
@@ -122,20 +122,3 @@ def _row(axis: AxisFinding) -> list[object]:
         f"approximate: {axis.inexact_because}" if axis.inexact_because else "exact",
         el("code", ", ".join(axis.layers)),
     ]
-
-
-def frozen_table(xray: XRay) -> Markup | None:
-    """Reasons, each with the axes that it freezes."""
-    if not xray.frozen:
-        return None
-    by_reason: dict[str, list[str]] = {}
-    for f in xray.frozen:
-        by_reason.setdefault(f.why, []).append(f.name)
-    rows = [[why, el("td", *_names(names))] for why, names in by_reason.items()]
-    return el("div", el("div", table(["why", "frozen"], rows, "reasons"), class_="tall"), class_="card")
-
-
-def _names(names: Sequence[str]) -> Iterator[Markup]:
-    for name in names:
-        yield el("code", name)
-        yield Markup(" ")
