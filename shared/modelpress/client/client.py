@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modelpress.artifacts.digest import Digest
-from modelpress.artifacts.manifest import get_manifest
-from modelpress.artifacts.names import check_tag
 from modelpress.artifacts.refs import TaggedArtifact, list_artifacts, resolve
 from modelpress.artifacts.store import Store
 from modelpress.catalogue import Catalogue, Kind, load_catalogue
-from modelpress.client.display import SilentDisplay, display
+from modelpress.client.display import Display, SilentDisplay, display, driver_note
+from modelpress.client.listing import run_outputs
 from modelpress.client.pipelines import PipelineLike, load_pipeline
 from modelpress.client.refs import DataRef, ModelRef, Ref, ref_of
 from modelpress.client.run import Run
+from modelpress.client.submitting import inputs_of, unfinished
 from modelpress.client.tagging import tag
+from modelpress.client.upkeep import DAY_S, account, collect_garbage, damages, import_run
 from modelpress.config.settings import Settings, load_settings
 from modelpress.errors import InputError, NotFoundError
 from modelpress.pipeline.plan import Plan
@@ -26,12 +27,15 @@ from modelpress.pipeline.plan import Plan
 if TYPE_CHECKING:
     from torch import nn
 
+    from modelpress.artifacts.gc import Collected
+    from modelpress.artifacts.usage import Usage
+    from modelpress.artifacts.verify import Damage, Progress
     from modelpress.client.comparison import Comparison
     from modelpress.client.contents import Contents
     from modelpress.data.dataset import Dataset
     from modelpress.engine.driver import Engine
+    from modelpress.engine.events import DeadLetter
     from modelpress.graph.inputs import Dynamic, ExampleInputs
-    from modelpress.graph.model import Model
     from modelpress.report.evidence import Candidate
     from modelpress.report.facts import Facts
     from modelpress.xray.findings import XRay
@@ -98,6 +102,7 @@ class Client:
             InputError: a module without example inputs, or an archive with some.
             NotFoundError, ModelFormatError: as `modelpress.graph.pt2.reader.read_pt2`.
         """
+        from modelpress.client.pushing import check_name, model_of
         from modelpress.graph.storage import put_model
 
         check_name(name)
@@ -142,6 +147,7 @@ class Client:
         Raises:
             NotFoundError, DataError, InputError: as `import_data`.
         """
+        from modelpress.client.pushing import check_name
         from modelpress.data.importers import import_data
         from modelpress.data.storage import put_dataset
 
@@ -186,60 +192,43 @@ class Client:
         data: RefLike | None = None,
         set: Mapping[str, Any] | None = None,
         seed: int | None = None,
+        priority: int = 0,
     ) -> Run:
         """Submit a pipeline: a recipe's name, a file, or plain data of the same shape; `Run.wait` drives it.
 
         Where a run of the same plan on the same inputs did not end (its process was killed), that run is returned,
         and goes on where it was.
 
-        ``model`` and ``data`` are what push returned, tags or digests. ``set`` are the pipeline's parameters.
+        ``model`` and ``data`` are what push returned, tags or digests. ``set`` are the pipeline's parameters. Steps of
+        a run with a higher ``priority`` get places first.
 
         Raises:
             SpecError, NotFoundError: as `plan`; or nothing has the name of an input.
             InputError: an input is of another kind than the steps that read it take.
         """
         plan = self.plan(pipeline, model=model, data=data, set=set, seed=seed)
-        inputs = self._inputs(plan)
-        unfinished = self._unfinished(plan, inputs)
-        return Run(self, unfinished or self.engine.submit(plan, inputs))
+        inputs = inputs_of(self.store, self.catalogue, plan)
+        left = unfinished(self.engine.runs(), plan, inputs)
+        return Run(self, left or self.engine.submit(plan, inputs, priority=priority))
 
-    def _unfinished(self, plan: Plan, inputs: Mapping[str, Digest]) -> str | None:
-        """A run of the same plan on the same inputs that a killed process left behind."""
-        for state in self.engine.runs():
-            same = (state.plan.steps, state.plan.seed, state.plan.outputs) == (plan.steps, plan.seed, plan.outputs)
-            if same and state.inputs == inputs and not state.status.final:
-                return state.run_id
-        return None
+    def submit(
+        self,
+        pipeline: PipelineLike,
+        *,
+        model: RefLike | None = None,
+        data: RefLike | None = None,
+        set: Mapping[str, Any] | None = None,
+        seed: int | None = None,
+        priority: int = 0,
+    ) -> Run:
+        """Record a new run and return at once. Whatever drives the home does it: a `Run.wait`, a ``modelpress run``.
 
-    def _inputs(self, plan: Plan) -> dict[str, Digest]:
-        """Digests of the plan's inputs, of the kinds that its steps read."""
-        from modelpress.pipeline.validate import input_kinds
-
-        digests: dict[str, Digest] = {}
-        for name, kinds in input_kinds(plan, self.catalogue).items():
-            digest = resolve(self.store, plan.inputs[name])
-            kind = get_manifest(self.store, digest).kind
-            if kind not in kinds:
-                wanted = " or ".join(sorted(kinds))
-                raise InputError(f"inputs.{name}: '{plan.inputs[name]}' is a {kind}; the steps read a {wanted}")
-            digests[name] = digest
-        self._check_forms(plan, digests)
-        return digests
-
-    def _check_forms(self, plan: Plan, digests: Mapping[str, Digest]) -> None:
-        """Refuse a model whose form a step that reads it does not accept, before anything runs."""
-        for index, step in enumerate(plan.steps):
-            for port, source in step.inputs.items():
-                name = source.removeprefix("inputs.")
-                if source == name:
-                    continue
-                form = get_manifest(self.store, digests[name]).config.get("form")
-                accepts = self.catalogue[step.uses].inputs[port].accepts
-                if form is not None and form not in accepts:
-                    wanted = " or ".join(sorted(accepts))
-                    raise InputError(
-                        f"steps[{index}].inputs.{port}: '{plan.inputs[name]}' is {form}; {step.uses} takes {wanted}"
-                    )
+        Raises:
+            SpecError, NotFoundError, InputError: as `run`.
+        """
+        plan = self.plan(pipeline, model=model, data=data, set=set, seed=seed)
+        inputs = inputs_of(self.store, self.catalogue, plan)
+        return Run(self, self.engine.submit(plan, inputs, priority=priority))
 
     def runs(self) -> list[Run]:
         """Every run of this home, the newest first."""
@@ -289,27 +278,81 @@ class Client:
 
     def artifacts(self, kind: Kind | None = None) -> list[TaggedArtifact]:
         """Everything that has a name, and the models and packages that runs put out (as ``RUN.OUTPUT``)."""
-        found = [*list_artifacts(self.store), *self._run_outputs()]
+        found = [*list_artifacts(self.store), *run_outputs(self.store, self.engine.runs())]
         return [a for a in found if kind is None or a.manifest.kind is kind]
-
-    def _run_outputs(self) -> Iterator[TaggedArtifact]:
-        for state in self.engine.runs():
-            for name, digest in state.outputs.items():
-                if self.store.blobs.size(Digest(digest)) is None:
-                    continue
-                manifest = get_manifest(self.store, Digest(digest))
-                if manifest.kind in (Kind.MODEL, Kind.PACKAGE):
-                    yield TaggedArtifact(f"{state.run_id}.{name}", Digest(digest), manifest)
 
     def pull(self, ref: RefLike, to: str | Path, format: str | None = None) -> Path:
         """Write an artifact to ``to``; see `Ref.save`."""
         return self.artifact(ref).save(to, format)
 
     def follow(self, run: str, progress: bool = True) -> None:
-        """Drive the home until ``run`` is final; see `Run.wait`."""
-        shown = display(self.engine.get(run)) if progress else SilentDisplay()
-        with shown:
-            self.engine.drive(run, shown.on_event)
+        """Drive the home until ``run`` is final, or look on while another process does; see `Run.wait`."""
+        with self._shown(run, progress, watching=False) as shown:
+            try:
+                self.engine.drive(run, shown.on_event, shown.on_state, shown.on_wait)
+            except KeyboardInterrupt:
+                self.engine.cancel(run)
+                raise
+
+    def watch(self, run: str, progress: bool = True) -> None:
+        """Look on until ``run`` is final, and drive nothing; see `Run.watch`."""
+        with self._shown(run, progress, watching=True) as shown:
+            self.engine.watch(run, shown.on_event, shown.on_state, shown.on_wait)
+
+    def _shown(self, run: str, progress: bool, *, watching: bool) -> Display:
+        if not progress:
+            return SilentDisplay()
+        return display(self.engine.get(run), note=lambda: driver_note(self.engine.driver_pid(), run, watching))
+
+    def dead_letters(self) -> tuple[DeadLetter, ...]:
+        """Steps that failed and records that could not be read, oldest first, until they are replayed or dropped."""
+        return self.engine.dead_letters()
+
+    def replay(self, letter: str) -> Run | None:
+        """Try a dead letter again and drop it: the resumed run of a step, None for a record that was sent anew.
+
+        Raises:
+            NotFoundError: there is no such letter, or its run is gone.
+        """
+        run_id = self.engine.replay(letter)
+        return Run(self, run_id) if run_id else None
+
+    def drop(self, letter: str) -> None:
+        """Forget a dead letter.
+
+        Raises:
+            NotFoundError: there is no such letter.
+        """
+        self.engine.drop(letter)
+
+    def gc(self, *, grace_s: float = DAY_S, dry_run: bool = False) -> Collected:
+        """Remove what no tag, no run and no result that is whole leads to, and that is older than ``grace_s`` seconds.
+
+        Inputs and outputs of every run that is listed stay, of one that has not ended all that its steps made.
+        ``dry_run`` only tells. It is safe while runs write.
+
+        Raises:
+            InputError: ``grace_s`` is too short while something drives the home.
+            StoreError: a tag leads to what is missing or corrupt, and nothing was removed; or the store is read-only.
+        """
+        return collect_garbage(self.engine, grace_s, dry_run)
+
+    def du(self) -> Usage:
+        """What takes the store's space: bytes by kind of artifact and by what keeps them."""
+        return account(self.engine)
+
+    def verify(self, progress: Progress | None = None) -> list[Damage]:
+        """Read every blob; what is damaged, whose it is, what to do. ``progress`` is told bytes read and in all."""
+        return damages(self.engine, progress)
+
+    def import_run(self, path: str | Path) -> Run:
+        """Take in a run that `Run.export` wrote, with all its artifacts, results and logs; again is fine.
+
+        Raises:
+            InputError: the file is no whole archive of a run, or the run is here and has not ended.
+            StoreFullError: no space is left.
+        """
+        return Run(self, import_run(self.engine, Path(path)))
 
     def facts(self, run: str) -> Facts:
         """Everything that the report of ``run`` tells."""
@@ -344,28 +387,3 @@ class Client:
 
     def __exit__(self, *error: object) -> None:
         self.close()
-
-
-def model_of(net: nn.Module | str | Path, example_inputs: ExampleInputs | None, dynamic: Dynamic | None) -> Model:
-    """A module exported, or an archive read; see `Client.push_model`."""
-    if isinstance(net, str | Path):
-        from modelpress.graph.pt2.reader import read_pt2
-
-        if example_inputs is not None or dynamic is not None:
-            raise InputError(f"'{net}' is an archive, which knows its inputs; leave example_inputs and dynamic out")
-        return read_pt2(net)
-    from modelpress.graph.export import export
-
-    if example_inputs is None:
-        raise InputError("example_inputs is missing; give the tensors [batch, ...] that the module is called with")
-    return export(net, example_inputs, dynamic=dynamic)
-
-
-def check_name(name: str | None) -> None:
-    """Refuse a name that can be no tag before anything is written.
-
-    Raises:
-        InputError: it can be none.
-    """
-    if name:
-        check_tag(name)

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelpress.artifacts.digest import Digest
+from modelpress.client.following import Write, follow_logs
 from modelpress.client.refs import Ref, ref_of
+from modelpress.client.upkeep import export_run
 from modelpress.engine.state import RunState, RunStatus
 from modelpress.errors import NotFoundError, nearest
 from modelpress.report.evidence import verdict
@@ -84,17 +86,60 @@ class Run:
         self._client.follow(self.id, progress=progress)
         return self
 
-    def cancel(self) -> None:
-        """Ask for the run to end; what was finished stays in the cache."""
-        self._client.engine.cancel(self.id)
+    def watch(self, progress: bool = True) -> Run:
+        """Look on while another process drives the home, until the run ends; return it. Where none does, it waits.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C; the run goes on.
+        """
+        self._client.watch(self.id, progress=progress)
+        return self
+
+    def cancel(self) -> RunStatus:
+        """End the run and its steps; what was finished stays in the cache. The run's status after it."""
+        return self._client.engine.cancel(self.id).status
 
     def resume(self) -> Run:
-        """A new run of the same pipeline on the same inputs; finished steps are cache hits."""
+        """A new run of the same pipeline on the same inputs, whose finished steps are cache hits; itself if not ended.
+
+        Raises:
+            NotFoundError: a method of it is no longer installed.
+        """
         return Run(self._client, self._client.engine.resume(self.id))
 
+    def remove(self) -> None:
+        """Forget the run and its logs; what only it kept is collected by `Client.gc`.
+
+        Raises:
+            InputError: it has not ended.
+        """
+        self._client.engine.remove(self.id)
+
     def logs(self, step: str) -> str:
-        """The log of a step."""
+        """The log of a step, in all its attempts.
+
+        Raises:
+            NotFoundError: the run has no such step.
+        """
         return self._client.engine.logs(self.id, step)
+
+    def follow_logs(self, write: Write, step: str | None = None) -> Run:
+        """Tell ``write`` (step, text) what a step, or every step, wrote and writes, until the run ends; return it.
+
+        Raises:
+            NotFoundError: the run has no such step.
+            KeyboardInterrupt: Ctrl-C; the run goes on.
+        """
+        follow_logs(self._client.engine, self.id, step, write)
+        return self
+
+    def export(self, path: str | Path) -> Path:
+        """Write the run with its artifacts, results and logs as one file for `Client.import_run`; return where.
+
+        Raises:
+            InputError: it has not ended, something of it is no longer in the store, or ``path`` cannot be written.
+        """
+        return export_run(self._client.engine, self.id, Path(path))
 
     def report(self, path: str | Path, beside: Sequence[Candidate] = ()) -> Path:
         """Write the run's report, one HTML file that needs nothing else; return where.

@@ -81,7 +81,7 @@ def request_of(client: Client, model: Any, example_inputs: ExampleInputs | None,
 
 
 def _model(client: Client, request: Request) -> Model:
-    from modelpress.client.client import model_of
+    from modelpress.client.pushing import model_of
 
     if isinstance(request.model, Ref):
         if request.example_inputs is not None or request.dynamic is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 import select
+import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
@@ -185,7 +186,7 @@ class Engine:
         return self.submit(state.plan, inputs, resumed_from=state.run_id, priority=state.priority)
 
     def remove(self, run_id: str) -> None:
-        """Forget a final run. Its artifacts stay until they are collected, its results stay in the cache.
+        """Forget a final run and its logs. Its artifacts and results stay until they are collected.
 
         Raises:
             NotFoundError: there is no such run.
@@ -195,6 +196,9 @@ class Engine:
         if not state.status.final:
             raise InputError(f"run {state.run_id} is {state.status}: cancel it first")
         self._send(*removed_messages(state))
+        logs = self.home.logs_path(state.run_id)
+        if logs.is_dir():
+            shutil.rmtree(logs)
 
     def adopt(self, state: RunState) -> None:
         """Record a final run that another home brought here; again is fine.

@@ -53,9 +53,13 @@ class Home:
     def open_bus(self) -> SqliteBus:
         return SqliteBus(self.root / "bus.sqlite", self.durability)
 
+    def logs_path(self, run_id: str) -> Path:
+        """The folder of a run's logs, there once a step of it wrote."""
+        return self.root / "logs" / run_id
+
     def log_path(self, run_id: str, step_id: str) -> Path:
         """Where the log of a step lies; its folder is made."""
-        path = self.root / "logs" / run_id / f"{step_id}.log"
+        path = self.logs_path(run_id) / f"{step_id}.log"
         path.parent.mkdir(exist_ok=True)
         return path
 
