@@ -13,10 +13,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from graphlib import CycleError, TopologicalSorter
 from typing import Any
 
-from modelpress.engine.commands import command_of, exists, resolved, skipped_by
+from modelpress.engine.commands import command_of, resolved, skipped_by
 from modelpress.engine.events import (
     CancelWork,
     DeadLetter,
@@ -35,9 +34,10 @@ from modelpress.engine.events import (
     StepWithdrawn,
     steps_topic,
 )
+from modelpress.engine.faults import fault_of
 from modelpress.engine.state import RunState, RunStatus, StepState, StepStatus
 from modelpress.pipeline.gates import parse_condition
-from modelpress.pipeline.plan import Plan, PlannedStep
+from modelpress.pipeline.plan import PlannedStep
 
 MAX_DEATHS = 3
 """Workers that one step may lose before it fails: it may be what kills them."""
@@ -81,6 +81,7 @@ def fold(state: RunState | None, event: Event, pool_of: PoolOf) -> Folded:
 
 def submitted(event: RunSubmitted) -> RunState:
     """The run as it is before anything looked at it."""
+    steps = {step.id: StepState(id=step.id) for step in event.plan.steps}
     return RunState(
         run_id=event.run_id,
         plan=event.plan,
@@ -88,8 +89,8 @@ def submitted(event: RunSubmitted) -> RunState:
         threads=event.threads,
         priority=event.priority,
         inputs=event.inputs,
-        steps={step.id: StepState(id=step.id) for step in event.plan.steps},
-        open_steps=len(event.plan.steps),
+        steps=steps,
+        open_steps=len(steps),
         provenance=event.provenance,
         resumed_from=event.resumed_from,
         submitted_s=event.at_s,
@@ -105,7 +106,7 @@ def offer(state: RunState, planned: PlannedStep, pool: str) -> StepReady:
 def _start(state: RunState, pool_of: PoolOf) -> Folded:
     turn = _Turn(state, pool_of, state.submitted_s)
     turn.header["status"] = RunStatus.RUNNING
-    fault = _knot(state.plan)
+    fault = fault_of(state.plan, state.inputs)
     if fault:
         turn.end(RunStatus.FAILED, fault, StepStatus.SKIPPED)
     else:
@@ -113,18 +114,6 @@ def _start(state: RunState, pool_of: PoolOf) -> Folded:
             if not planned.needs:
                 turn.consider(planned.id)
     return turn.folded()
-
-
-def _knot(plan: Plan) -> str:
-    """Why the plan could never end; empty for every plan that `validate` made."""
-    try:
-        order = TopologicalSorter({step.id: step.needs for step in plan.steps}).static_order()
-        missing = set(order) - {step.id for step in plan.steps}
-    except CycleError as e:
-        return f"the plan cannot go on: the steps {', '.join(sorted(set(e.args[1])))} wait for each other"
-    if not plan.steps:
-        return "the plan has no steps"
-    return f"the plan needs steps that it lacks: {', '.join(sorted(missing))}" if missing else ""
 
 
 def _take(turn: _Turn, step_id: str, event: Event) -> None:
@@ -347,8 +336,15 @@ class _Turn:
         return {
             name: resolved(self.state.inputs, self.steps, reference)
             for name, reference in named
-            if exists(self.steps, reference)
+            if self._stands(reference)
         }
+
+    def _stands(self, reference: str) -> bool:
+        owner, _, name = reference.partition(".")
+        if owner == "inputs":
+            return name in self.state.inputs
+        step = self.steps.get(owner)
+        return step is not None and step.status in (StepStatus.SUCCEEDED, StepStatus.REFUSED) and name in step.outputs
 
     def _opened(self, step_id: str) -> int:
         return int(self.state.steps[step_id].status.final) - int(self.steps[step_id].status.final)
