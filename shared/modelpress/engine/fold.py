@@ -292,11 +292,11 @@ class _Turn:
         self.change(step.id, status=StepStatus.WAITING, started_s=0.0, worker="", partition=None, **changes)
 
     def _remake(self, maker: str) -> None:
-        """Run a step again whose result was lost."""
+        """Run a step again whose result was lost. Its outputs stay: steps that are out have read them."""
         step = self.steps[maker]
         if step.status is not StepStatus.SUCCEEDED:
             return
-        lost: dict[str, Any] = {"outputs": {}, "metrics": {}, "gates": {}, "started_s": 0.0, "ended_s": 0.0}
+        lost: dict[str, Any] = {"metrics": {}, "gates": {}, "started_s": 0.0, "ended_s": 0.0}
         changes = {"attempt": step.attempt + 1, "partition": None, "worker": "", "error": "its result was lost"}
         self.change(maker, status=StepStatus.WAITING, **changes, **lost)
         self.consider(maker)

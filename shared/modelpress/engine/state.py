@@ -67,6 +67,7 @@ class StepState(BaseModel):
     cached: bool = False
     """The result was there before: nothing was computed in this run."""
     outputs: dict[str, str] = Field(default_factory=dict)
+    """Of a step that is made again because its result was lost: the lost ones, until it succeeds."""
     metrics: dict[str, float] = Field(default_factory=dict)
     gates: dict[str, bool] = Field(default_factory=dict)
     error: str = ""
