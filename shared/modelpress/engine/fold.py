@@ -11,7 +11,7 @@ Invariant: nothing is decided by a clock.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -307,19 +307,18 @@ class _Turn:
         self.fail(self.steps[step.id], f"given up: {deaths} workers died with it: {reason}")
 
     def _lost_inputs(self, step: StepState, broken: Mapping[str, tuple[str, ...]]) -> str:
-        """What is wrong when an input of the run itself is broken: nothing can make it again."""
+        """What is wrong when only inputs of the run itself can be what is broken: nothing can make them again."""
         for port, blobs in broken.items():
-            for source in _sources(self.state.plan.step(step.id), port):
-                if source.startswith("inputs."):
-                    name = source.removeprefix("inputs.")
-                    return (
-                        f"blob {blobs[0]} of the run's input '{name}' is missing or corrupt: push it again, then resume"
-                    )
+            sources = _sources(self.state.plan.step(step.id), port)
+            if sources and all(source.startswith("inputs.") for source in sources):
+                names = ", ".join(f"'{source.removeprefix('inputs.')}'" for source in sources)
+                return f"{_blobs(blobs)} of the run's input {names} is missing or corrupt: push it again, then resume"
         return ""
 
     def _makers(self, step_id: str, broken: Iterable[str]) -> list[str]:
         planned = self.state.plan.step(step_id)
-        return [source.partition(".")[0] for port in broken for source in _sources(planned, port)]
+        owners = [source.partition(".")[0] for port in broken for source in _sources(planned, port)]
+        return [owner for owner in owners if owner != "inputs"]
 
     def _fed(self, planned: PlannedStep) -> bool:
         return all(self.steps[need].status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED) for need in planned.needs)
@@ -353,6 +352,10 @@ class _Turn:
 def _sources(planned: PlannedStep, port: str) -> tuple[str, ...]:
     source = planned.inputs.get(port, ())
     return (source,) if isinstance(source, str) else source
+
+
+def _blobs(blobs: Sequence[str]) -> str:
+    return f"blob {blobs[0]}" if blobs else "a blob"
 
 
 def _counts(step: StepState, why: Interruption) -> dict[str, int]:
