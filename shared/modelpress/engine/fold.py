@@ -359,7 +359,9 @@ def _blobs(blobs: Sequence[str]) -> str:
 
 
 def _counts(step: StepState, why: Interruption) -> dict[str, int]:
-    died, passing = why in ("died", "expired"), why in ("retryable", "inputs")
+    # A command that nobody claimed is lost, or its worker is: the step itself has killed nobody.
+    died = why == "died" or (why == "expired" and step.status is StepStatus.RUNNING)
+    passing = why in ("retryable", "inputs")
     return {"deaths": step.deaths + died, "retries": step.retries + passing}
 
 
