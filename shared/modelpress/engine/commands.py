@@ -47,7 +47,7 @@ def skipped_by(planned: PlannedStep, steps: Mapping[str, StepState]) -> str:
     for source in planned.inputs.values():
         several = (source,) if isinstance(source, str) else source
         if several and not any(exists(steps, one) for one in several):
-            return f"'{several[0].partition('.')[0]}' was skipped"
+            return _absent(steps, several[0])
     for reference, condition in planned.when.items():
         owner, _, metric = reference.partition(".")
         value = steps[owner].metrics.get(metric)
@@ -56,6 +56,11 @@ def skipped_by(planned: PlannedStep, steps: Mapping[str, StepState]) -> str:
         if not parse_condition(condition).holds(value):
             return f"{reference} is {value:.6g}, not {condition}"
     return ""
+
+
+def _absent(steps: Mapping[str, StepState], reference: str) -> str:
+    owner, _, name = reference.partition(".")
+    return f"'{owner}' was skipped" if steps[owner].status is StepStatus.SKIPPED else f"'{owner}' made no '{name}'"
 
 
 def exists(steps: Mapping[str, StepState], reference: str) -> bool:

@@ -127,7 +127,7 @@ def _take(turn: _Turn, step_id: str, event: Event) -> None:
     match event:
         case StepGranted() if step.status is StepStatus.READY:
             turn.change(step_id, partition=event.partition, waits_for="")
-        case StepWaits() if step.status is StepStatus.READY:
+        case StepWaits() if step.status is StepStatus.READY and step.partition is None:
             turn.change(step_id, waits_for=event.waits_for)
         case StepStarted():
             turn.start(step, event)
@@ -236,7 +236,7 @@ class _Turn:
         if counts["deaths"] >= MAX_DEATHS:
             self._poisoned(step, counts["deaths"], event.reason)
         elif counts["retries"] > MAX_RETRIES:
-            self.fail(step, f"given up after {counts['retries']} attempts that passed no more: {event.reason}")
+            self.fail(step, f"given up after {counts['retries']} attempts: {event.reason}")
         elif self.state.ending:
             self.change(step.id, status=StepStatus.CANCELLED, error=event.reason, ended_s=self.at_s)
         else:
