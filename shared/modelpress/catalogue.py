@@ -29,6 +29,14 @@ class Kind(enum.StrEnum):
     REPORT = "report"
 
 
+class Cost(enum.StrEnum):
+    """What a step costs, roughly: hours of training, a machine to itself, or neither."""
+
+    TRAINING = "training"
+    MEASUREMENT = "measurement"
+    LIGHT = "light"
+
+
 class Form(enum.StrEnum):
     """What a model artifact is: plain floats, floats under pending constraints, or integers."""
 
@@ -55,7 +63,8 @@ class Port:
 
     A port may take other kinds too (``alternatives``): an evaluator's ``reference`` is a package or a model, and the
     kernel is given whichever the pipeline names, a `Package` or a `Model`. An ``optional`` port that a pipeline
-    leaves empty is not passed to the kernel, whose argument therefore has a default.
+    leaves empty is not passed to the kernel, whose argument therefore has a default. A port that takes ``many`` is
+    given a list, in the order that the pipeline names.
     """
 
     kind: Kind
@@ -63,6 +72,7 @@ class Port:
     doc: str = ""
     optional: bool = False
     alternatives: frozenset[Kind] = frozenset()
+    many: bool = False
 
     @property
     def kinds(self) -> frozenset[Kind]:
@@ -106,6 +116,13 @@ class MethodInfo:
     def service(self) -> str:
         """The service that runs it: the part before the slash."""
         return self.name.partition("/")[0]
+
+    @property
+    def cost(self) -> Cost:
+        """Training where it trains, a measurement where it is not pure, else light."""
+        if self.trains:
+            return Cost.TRAINING
+        return Cost.LIGHT if self.pure else Cost.MEASUREMENT
 
     @property
     def descends_from(self) -> str:

@@ -38,18 +38,23 @@ class InputError(ModelpressError):
 class Violation:
     """One fault of an input: ``path`` like ``steps[3].with.sparsity``, ``message``, and what would be right.
 
-    ``line`` is the line of the file that it came from, counted from 1, or 0 where there is none.
+    ``line`` and ``column`` say where it stands in the file, counted from 1, or 0 where there is none. ``source`` is
+    the file where that is not the one that was given, but one that it names.
     """
 
     path: str
     message: str
     suggestion: str = ""
     line: int = 0
+    column: int = 0
+    source: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.path} (line {self.line})" if self.line else self.path
+        file = f"{self.source}: " if self.source else ""
+        column = f", column {self.column}" if self.column else ""
+        place = f" (line {self.line}{column})" if self.line else ""
         hint = f" ({self.suggestion})" if self.suggestion else ""
-        return f"{where}: {self.message}{hint}"
+        return f"{file}{self.path}{place}: {self.message}{hint}"
 
 
 class SpecError(InputError):

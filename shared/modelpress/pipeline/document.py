@@ -1,4 +1,4 @@
-"""YAML as plain data, safely: what a pipeline file says, and on which line it says it.
+"""YAML as plain data, safely: what a pipeline file says, and where in it each thing stands.
 
 The values follow YAML 1.2's core schema, so ``1e-3`` is a number, and ``no``, ``1:30`` and ``2026-01-01`` are strings.
 A file cannot construct objects, repeat a key unseen, or grow in memory by aliases.
@@ -37,12 +37,19 @@ _CoreSchemaLoader.add_implicit_resolver(
 )
 
 
+class Position(NamedTuple):
+    """Where something stands in a file, both counted from 1; 0 where it does not stand in one."""
+
+    line: int = 0
+    column: int = 0
+
+
 @dataclass(frozen=True)
 class Document:
-    """``data`` is made of dicts, lists and scalars; ``lines`` map paths (``steps[3].with``) to lines from 1."""
+    """``data`` is made of dicts, lists and scalars; ``positions`` map paths (``steps[3].with``) to where they stand."""
 
     data: Any
-    lines: dict[str, int] = field(default_factory=dict)
+    positions: dict[str, Position] = field(default_factory=dict)
     faults: tuple[Violation, ...] = ()
     """Keys that stand twice."""
 
@@ -82,8 +89,8 @@ def parse_document(text: str, source: str = "pipeline") -> Document:
         node = loader.get_single_node()
         if node is None:
             raise SpecError([Violation("document", "is empty", "expected apiVersion, kind, metadata, steps")], source)
-        lines, faults = _survey(node, source)
-        return Document(loader.construct_document(node), lines, tuple(faults))
+        positions, faults = _survey(node, source)
+        return Document(loader.construct_document(node), positions, tuple(faults))
     except yaml.MarkedYAMLError as e:
         raise SpecError([_syntax_fault(e)], source) from e
     except (yaml.YAMLError, ValueError) as e:
@@ -104,33 +111,31 @@ def _check_depth(text: str, source: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > MAX_DEPTH:
-            raise _too_much(f"nests deeper than {MAX_DEPTH} levels", _line(event.start_mark), source)
+            raise _too_much(f"nests deeper than {MAX_DEPTH} levels", _position(event.start_mark), source)
 
 
-def _survey(root: yaml.Node, source: str) -> tuple[dict[str, int], list[Violation]]:
-    """The line of every path, and keys that stand twice. Follows aliases, counting what they would expand to."""
-    lines: dict[str, int] = {}
+def _survey(root: yaml.Node, source: str) -> tuple[dict[str, Position], list[Violation]]:
+    """Where every path stands, and keys that stand twice. Follows aliases, counting what they would expand to."""
+    positions: dict[str, Position] = {}
     faults: list[Violation] = []
-    pending = [_Place("", root, 1, 0)]
+    pending = [_Place("", root, Position(1, 1), 0)]
     count = 0
     while pending:
         place = pending.pop()
         count += 1
         if count > MAX_VALUES or place.depth > MAX_DEPTH:
-            raise _too_much(
-                f"its aliases expand beyond {MAX_VALUES:,} values or {MAX_DEPTH} levels", place.line, source
-            )
+            raise _too_much(f"its aliases expand beyond {MAX_VALUES:,} values or {MAX_DEPTH} levels", place.at, source)
         children = list(_children(place))
-        lines.setdefault(place.path, place.line)
+        positions.setdefault(place.path, place.at)
         faults += _repeats(children)
         pending += children
-    return lines, faults
+    return positions, faults
 
 
 class _Place(NamedTuple):
     path: str
     node: yaml.Node
-    line: int
+    at: Position
     depth: int
 
 
@@ -138,31 +143,29 @@ def _children(place: _Place) -> Iterator[_Place]:
     path, node, _, depth = place
     if isinstance(node, yaml.SequenceNode):
         for index, child in enumerate(node.value):
-            yield _Place(f"{path}[{index}]", child, child.start_mark.line + 1, depth + 1)
+            yield _Place(f"{path}[{index}]", child, _position(child.start_mark), depth + 1)
     elif isinstance(node, yaml.MappingNode):
         for key, child in node.value:
-            yield _Place(f"{path}.{key.value}" if path else str(key.value), child, key.start_mark.line + 1, depth + 1)
+            yield _Place(f"{path}.{key.value}" if path else str(key.value), child, _position(key.start_mark), depth + 1)
 
 
 def _repeats(children: list[_Place]) -> Iterator[Violation]:
     first: dict[str, int] = {}
     for child in children:
         if child.path in first:
-            message = f"stands twice, first on line {first[child.path]}"
-            yield Violation(child.path, message, "keep one", child.line)
-        first.setdefault(child.path, child.line)
+            yield Violation(child.path, f"stands twice, first on line {first[child.path]}", "keep one", *child.at)
+        first.setdefault(child.path, child.at.line)
 
 
-def _too_much(message: str, line: int, source: str) -> SpecError:
-    return SpecError([Violation("document", message, line=line)], source)
+def _too_much(message: str, at: Position, source: str) -> SpecError:
+    return SpecError([Violation("document", message, "", *at)], source)
 
 
 def _syntax_fault(error: yaml.MarkedYAMLError) -> Violation:
-    mark = error.problem_mark or error.context_mark
-    column = f" at column {mark.column + 1}" if mark else ""
-    return Violation("document", f"is no YAML: {error.problem or error.context}{column}", line=_line(mark))
+    at = _position(error.problem_mark or error.context_mark)
+    return Violation("document", f"is no YAML: {error.problem or error.context}", "", *at)
 
 
-def _line(mark: Any) -> int:
-    """The line of one of the parser's marks, from 1; 0 without one."""
-    return int(mark.line) + 1 if mark else 0
+def _position(mark: Any) -> Position:
+    """Of one of the parser's marks, which count from 0."""
+    return Position(int(mark.line) + 1, int(mark.column) + 1) if mark else Position()

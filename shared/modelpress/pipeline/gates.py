@@ -54,3 +54,12 @@ def parse_condition(text: str) -> Condition:
     if not math.isfinite(threshold):
         raise InputError(f"'{text}' is no condition: the number must be finite")
     return Condition(match[1], threshold)
+
+
+def canonical_condition(value: object) -> str:
+    """The condition that ``value``, as it stands in a pipeline, spells, in its one spelling.
+
+    Raises:
+        InputError: it spells none.
+    """
+    return str(parse_condition(value if isinstance(value, str) else repr(value)))

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modelpress.catalogue import Catalogue, MethodInfo
-from modelpress.pipeline.plan import Plan, PlannedStep
-from modelpress.pipeline.spec import INPUTS
+from modelpress.catalogue import Catalogue, Cost, MethodInfo
+from modelpress.pipeline.plan import Plan, PlannedStep, Source
+from modelpress.pipeline.reader import INPUTS
 
 _LABEL_WIDTH = 7
 _MARK = "*"
@@ -26,14 +26,19 @@ def levels(plan: Plan) -> tuple[tuple[str, ...], ...]:
     """Ids of steps by depth: a step stands one level below the deepest step that it reads."""
     depth: dict[str, int] = {}
     for step in plan.steps:
-        depth[step.id] = 1 + max((depth[need] for need in step.needs()), default=-1)
+        depth[step.id] = 1 + max((depth[need] for need in step.needs), default=-1)
     rows = range(max(depth.values(), default=-1) + 1)
     return tuple(tuple(step.id for step in plan.steps if depth[step.id] == row) for row in rows)
 
 
 def edges(plan: Plan) -> tuple[tuple[str, str, str], ...]:
     """``(source, step, port)`` for each input of each step; a source is ``inputs.<name>`` or the id of a step."""
-    return tuple((_node(source), step.id, port) for step in plan.steps for port, source in step.inputs.items())
+    return tuple(
+        (_node(source), step.id, port)
+        for step in plan.steps
+        for port, sources in step.inputs.items()
+        for source in _each(sources)
+    )
 
 
 def mermaid(plan: Plan) -> str:
@@ -46,6 +51,10 @@ def mermaid(plan: Plan) -> str:
     return "\n".join(["flowchart TD", *nodes, *arrows])
 
 
+def _each(source: Source) -> tuple[str, ...]:
+    return (source,) if isinstance(source, str) else source
+
+
 def _node(source: str) -> str:
     head = source.partition(".")[0]
     return source if head == INPUTS else head
@@ -54,12 +63,18 @@ def _node(source: str) -> str:
 def _render_step(number: int, step: PlannedStep, catalogue: Catalogue) -> Iterator[str]:
     info = catalogue[step.uses]
     yield f"{number:2}  {step.id}  {step.uses} v{step.version}"
-    yield from _line("reads", [_marked(f"{p} = {source}", p in step.resolved) for p, source in step.inputs.items()])
+    reads = [_marked(f"{port} = {_read(source)}", port in step.resolved) for port, source in step.inputs.items()]
+    yield from _line("reads", reads)
     yield from _line("with", [_marked(f"{k} {_value(v)}", k not in step.given) for k, v in step.params.items()])
     yield from _line("gives", [f"{name} ({_kind(info, name)})" for name in step.outputs])
     yield from _line("gate", [f"{metric} {condition}" for metric, condition in step.gate.items()])
-    yield from _line("needs", _needs(info))
+    yield from _line("when", [f"{metric} {condition}" for metric, condition in step.when.items()])
+    yield from _line("needs", _needs(info, step))
     yield ""
+
+
+def _read(source: Source) -> str:
+    return source if isinstance(source, str) else f"[{', '.join(source)}]"
 
 
 def _line(label: str, entries: list[str]) -> list[str]:
@@ -83,8 +98,19 @@ def _kind(info: MethodInfo, output: str) -> str:
     return f"{' or '.join(sorted(info.produces))} {kind}" if kind == "model" else str(kind)
 
 
-def _needs(info: MethodInfo) -> list[str]:
-    """What the step will cost, as far as its description says."""
-    training = ["training"] if info.trains else []
-    alone = [] if info.pure else ["the machine to itself"]
-    return training + alone + sorted(info.needs)
+def _needs(info: MethodInfo, step: PlannedStep) -> list[str]:
+    """What the step will cost, as far as its description says, and what it asks for."""
+    training = ["training"] if info.cost is Cost.TRAINING else []
+    alone = ["the machine to itself"] if step.alone else []
+    return [*training, *alone, *sorted(info.needs), *_requests(step)]
+
+
+def _requests(step: PlannedStep) -> Iterator[str]:
+    if step.worker_class:
+        yield f"class {step.worker_class}"
+    if step.threads is not None:
+        yield f"{step.threads} cores"
+    if step.memory_mb is not None:
+        yield f"{step.memory_mb:,} MB"
+    if step.timeout_s is not None:
+        yield f"at most {step.timeout_s:g} s"

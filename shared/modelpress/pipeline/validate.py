@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -11,12 +10,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from modelpress.catalogue import Catalogue, Kind, MethodInfo, MethodParams
-from modelpress.errors import InputError, SpecError, Violation, nearest
-from modelpress.pipeline.gates import parse_condition
-from modelpress.pipeline.parameters import apply_parameters
-from modelpress.pipeline.plan import Plan, PlannedStep
+from modelpress.errors import InputError, Violation, nearest
+from modelpress.pipeline.entries import StepSpec
+from modelpress.pipeline.faults import Faults
+from modelpress.pipeline.gates import canonical_condition
+from modelpress.pipeline.plan import Plan, PlannedStep, Source
+from modelpress.pipeline.reader import INPUTS, shown
+from modelpress.pipeline.requests import requests_of
 from modelpress.pipeline.resolve import Resolver
-from modelpress.pipeline.spec import INPUTS, PipelineSpec, StepSpec, shown, spec_of
+from modelpress.pipeline.sources import ResolvedStep
+from modelpress.pipeline.spec import PipelineSpec, spec_of
+from modelpress.pipeline.unroll import unroll
 
 
 def validate(
@@ -36,23 +40,23 @@ def validate(
     no engine can run.
 
     Raises:
-        SpecError: it cannot work; carries every fault with its path, its line where known, and a suggestion.
+        SpecError: it cannot work; carries every fault with its path, line and column where known, and a suggestion.
     """
     spec = pipeline if isinstance(pipeline, PipelineSpec) else spec_of(pipeline)
-    faults = list(spec.faults)
-    spec = apply_parameters(spec, settings or {}, faults)
-    references = _references(spec, inputs or {}, require_inputs, faults)
-    resolver = Resolver(references, spec.steps, faults)
-    steps = [_plan_step(resolver, catalogue, step, faults) for step in spec.steps]
-    _check_inputs(resolver, faults)
-    outputs = [name for name, source in spec.outputs.items() if resolver.check_reference(source, f"outputs.{name}")]
-    if faults:
-        raise SpecError(_located(faults, spec.lines), spec.source)
+    faults = Faults(spec)
+    faults.add(spec, spec.faults)
+    root = unroll(spec, settings or {}, faults)
+    references = _references(root.file, inputs or {}, require_inputs, faults)
+    resolver = Resolver(root, catalogue, faults)
+    steps = [_plan_step(step, catalogue, faults) for step in resolver.steps()]
+    outputs = resolver.outputs()
+    _check_kinds(spec, resolver.sources.steps.values(), faults)
+    faults.check()
     return Plan(
         name=spec.name,
-        inputs=references,
+        inputs=references | resolver.given,
         steps=tuple(step for step in steps if step),
-        outputs={name: spec.outputs[name] for name in outputs},
+        outputs=outputs,
         seed=spec.seed if seed is None else seed,
     )
 
@@ -65,47 +69,56 @@ def input_kinds(plan: Plan, catalogue: Catalogue) -> dict[str, frozenset[Kind]]:
     return _kinds_read(plan.inputs, [(catalogue[step.uses], step.inputs) for step in plan.steps])
 
 
-def _references(
-    spec: PipelineSpec, given: Mapping[str, str], require_all: bool, faults: list[Violation]
-) -> dict[str, str]:
+def _references(spec: PipelineSpec, given: Mapping[str, str], require_all: bool, faults: Faults) -> dict[str, str]:
     """References by declared input; the empty text where there is none."""
+    found: list[Violation] = []
     for name in given:
         if name not in spec.inputs:
-            faults.append(
-                Violation(f"inputs.{name}", f"the pipeline has no input '{name}'", nearest(name, spec.inputs))
-            )
+            found.append(Violation(f"inputs.{name}", f"the pipeline has no input '{name}'", nearest(name, spec.inputs)))
     references = {}
     for name, written in spec.inputs.items():
         reference = given.get(name) or written
         references[name] = reference if isinstance(reference, str) else ""
         if reference is not None and not isinstance(reference, str):
             message = f"{shown(reference)} is no reference"
-            faults.append(Violation(f"inputs.{name}", message, "a tag or digest as text; put it in quotes"))
+            found.append(Violation(f"inputs.{name}", message, "a tag or digest as text; put it in quotes"))
         elif not reference and require_all:
-            faults.append(Violation(f"inputs.{name}", "has no reference", "write one here, or give one to the run"))
+            found.append(Violation(f"inputs.{name}", "has no reference", "write one here, or give one to the run"))
+    faults.add(spec, found, "references")
     return references
 
 
-def _plan_step(resolver: Resolver, catalogue: Catalogue, step: StepSpec, faults: list[Violation]) -> PlannedStep | None:
+def _plan_step(step: ResolvedStep, catalogue: Catalogue, faults: Faults) -> PlannedStep | None:
     """The planned step; None for an unknown method."""
-    info = catalogue.get(step.uses)
-    if info is None and step.uses:
-        hint = nearest(step.uses, catalogue.names())
-        faults.append(Violation(f"{step.path}.uses", f"there is no method '{step.uses}'", hint))
-    resolved = resolver.add(step, info)
-    if info is None:
-        return None
+    spec, info, found = step.leaf.spec, step.info, list[Violation]()
+    if info is None and spec.uses:
+        hint = nearest(spec.uses, catalogue.names())
+        found.append(Violation(f"{spec.path}.uses", f"there is no method '{spec.uses}'", hint))
+    planned = _planned(step, info, found) if info else None
+    faults.add(step.leaf.scope.file, found, step.leaf.id)
+    return planned
+
+
+def _planned(step: ResolvedStep, info: MethodInfo, found: list[Violation]) -> PlannedStep:
+    spec = step.leaf.spec
     return PlannedStep(
-        id=step.id,
+        id=step.leaf.id,
         uses=info.name,
         version=info.version,
-        params=_params(info.params, step.params, f"{step.path}.with", faults),
-        inputs=dict(resolved.inputs),
+        params=_params(info.params, spec.params, f"{spec.path}.with", found),
+        inputs={port: _source(sources, info.inputs[port].many) for port, sources in step.inputs.items()},
         outputs=tuple(info.outputs),
-        gate=_gate(info, step, faults),
-        resolved=resolved.filled,
-        given=tuple(sorted(step.params)),
+        gate=_gate(info, spec, found),
+        when=dict(step.when),
+        alone=not info.pure,
+        resolved=step.filled,
+        given=tuple(sorted(spec.params)),
+        **requests_of(spec, found),
     )
+
+
+def _source(sources: tuple[str, ...], many: bool) -> Source:
+    return sources if many else sources[0]
 
 
 def _params(model: type[MethodParams], given: Mapping[str, Any], path: str, faults: list[Violation]) -> dict[str, Any]:
@@ -148,47 +161,34 @@ def _not_finite(value: Any, path: str) -> Iterator[Violation]:
 def _gate(info: MethodInfo, step: StepSpec, faults: list[Violation]) -> dict[str, str]:
     """Conditions in their canonical spelling, by metric."""
     gate = {}
-    for metric, text in step.gate.items():
+    for metric, value in step.gate.items():
         path = f"{step.path}.gate.{metric}"
         if metric not in info.metrics:
             faults.append(Violation(path, f"{info.name} reports no '{metric}'", nearest(metric, info.metrics)))
         try:
-            gate[metric] = str(parse_condition(text if isinstance(text, str) else repr(text)))
+            gate[metric] = canonical_condition(value)
         except InputError as e:
             faults.append(Violation(path, str(e), "as in '<= 0.5'"))
     return gate
 
 
-def _check_inputs(resolver: Resolver, faults: list[Violation]) -> None:
-    for name, steps in resolver.undeclared.items():
-        readers = ", ".join(f"'{step}'" for step in steps)
-        faults.append(Violation(f"inputs.{name}", f"is missing, and {readers} would read it", f"declare '{name}' here"))
-    readers_of = [(step.info, step.inputs) for step in resolver.done.values() if step.info]
-    for name, kinds in _kinds_read(resolver.declared, readers_of).items():
+def _check_kinds(spec: PipelineSpec, steps: Iterable[ResolvedStep], faults: Faults) -> None:
+    """Note inputs that are read as different kinds of artifact."""
+    readers = [(step.info, step.inputs) for step in steps if step.info]
+    for name, kinds in _kinds_read(spec.inputs, readers).items():
         if not kinds:
-            faults.append(Violation(f"inputs.{name}", "is read as different kinds of artifact", "make it two inputs"))
+            message = "is read as different kinds of artifact"
+            faults.add(spec, [Violation(f"inputs.{name}", message, "make it two inputs")], "kinds")
 
 
 def _kinds_read(
-    names: Iterable[str], readers: Iterable[tuple[MethodInfo, Mapping[str, str]]]
+    names: Iterable[str], readers: Iterable[tuple[MethodInfo, Mapping[str, Source]]]
 ) -> dict[str, frozenset[Kind]]:
     """By input of the pipeline, the kinds that all ports which read it take."""
     kinds = {f"{INPUTS}.{name}": frozenset(Kind) for name in names}
-    for info, sources in readers:
-        for port, source in sources.items():
-            if source in kinds:
-                kinds[source] &= info.inputs[port].kinds
-    return {source.partition(".")[2]: taken for source, taken in kinds.items()}
-
-
-def _located(faults: list[Violation], lines: Mapping[str, int]) -> list[Violation]:
-    """``faults`` with their lines, in the order of the file."""
-    located = [fault if fault.line else dataclasses.replace(fault, line=_line(fault.path, lines)) for fault in faults]
-    return sorted(located, key=lambda fault: fault.line)
-
-
-def _line(path: str, lines: Mapping[str, int]) -> int:
-    """The line of ``path``, or of the closest part of the file that contains it; 0 for what the file lacks."""
-    while path and path not in lines:
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    return lines[path] if path else 0
+    for info, inputs in readers:
+        for port, sources in inputs.items():
+            for source in (sources,) if isinstance(sources, str) else sources:
+                if source in kinds:
+                    kinds[source] &= info.inputs[port].kinds
+    return {source.removeprefix(f"{INPUTS}."): taken for source, taken in kinds.items()}

@@ -37,14 +37,21 @@ def test_scalars_follow_the_core_schema(text: str, value: Any) -> None:
     assert type(read) is type(value)
 
 
-def test_lines_of_paths() -> None:
-    lines = parse_document("a: 1\nb:\n  - c: 2\n    d: {e: 3}\n").lines
-    assert (lines["a"], lines["b"], lines["b[0]"], lines["b[0].d"], lines["b[0].d.e"]) == (1, 2, 3, 4, 4)
+def test_positions_of_paths() -> None:
+    positions = parse_document("a: 1\nb:\n  - c: 2\n    d: {e: 3}\n").positions
+    assert {path: tuple(at) for path, at in positions.items() if path} == {
+        "a": (1, 1),
+        "b": (2, 1),
+        "b[0]": (3, 5),
+        "b[0].c": (3, 5),
+        "b[0].d": (4, 5),
+        "b[0].d.e": (4, 9),
+    }
 
 
 def test_keys_that_stand_twice_are_all_told() -> None:
     faults = parse_document("a: 1\nb: {c: 1, c: 2}\na: 2\n").faults
-    assert {(f.path, f.line) for f in faults} == {("a", 3), ("b.c", 2)}
+    assert {(f.path, f.line, f.column) for f in faults} == {("a", 3, 1), ("b.c", 2, 11)}
     assert "first on line 1" in next(f.message for f in faults if f.path == "a")
 
 

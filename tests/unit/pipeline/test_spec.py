@@ -76,7 +76,10 @@ def test_faults_of_the_pipeline(top: dict[str, Any], path: str, message: str, su
         ({"with": [1]}, "steps[0].with", "must be a mapping"),
         ({"gate": "<= 3"}, "steps[0].gate", "must be a mapping"),
         ({"whit": {}}, "steps[0].whit", "means nothing here"),
-        ({"resources": {}}, "steps[0].resources", "means nothing here"),
+        ({"resources": {"disk": 1}}, "steps[0].resources.disk", "means nothing here"),
+        ({"resources": 3}, "steps[0].resources", "must be a mapping"),
+        ({"search": {}}, "steps[0].search", "is not there yet"),
+        ({"steps": []}, "steps[0].steps", "stands beside 'uses'"),
     ],
 )
 def test_faults_of_a_step(change: dict[str, Any], path: str, message: str) -> None:

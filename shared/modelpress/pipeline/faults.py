@@ -1,0 +1,45 @@
+"""All faults of a pipeline and of those that it names, each told once and where it stands."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable
+
+from modelpress.errors import SpecError, Violation
+from modelpress.pipeline.spec import PipelineSpec
+
+
+class Faults:
+    """Of ``main`` and of the files that it names.
+
+    A step of a block is met once a copy. What is wrong with it is told by the first copy that meets it (its ``owner``),
+    or a typo in a block of 100 branches would be 100 faults.
+    """
+
+    def __init__(self, main: PipelineSpec) -> None:
+        self._main = main
+        self._found: list[tuple[int, Violation]] = []
+        self._owners: dict[tuple[str, str], str] = {}
+        self._files: dict[str, int] = {main.source: 0}
+
+    def add(self, file: PipelineSpec, found: Iterable[Violation], owner: str = "") -> None:
+        """Note what ``owner`` found in ``file``."""
+        for fault in found:
+            if self._owners.setdefault((file.source, fault.path), owner) == owner:
+                number = self._files.setdefault(file.source, len(self._files))
+                self._found.append((number, self._located(file, fault)))
+
+    def check(self) -> None:
+        """Nothing where there is no fault.
+
+        Raises:
+            SpecError: with all of them, by file and line.
+        """
+        if self._found:
+            ordered = sorted(self._found, key=lambda found: (found[0], found[1].line))
+            raise SpecError([fault for _, fault in ordered], self._main.source)
+
+    def _located(self, file: PipelineSpec, fault: Violation) -> Violation:
+        line, column = (fault.line, fault.column) if fault.line else file.position(fault.path)
+        source = "" if file.source == self._main.source else file.source
+        return dataclasses.replace(fault, line=line, column=column, source=source)
