@@ -45,7 +45,7 @@ class StepStatus(enum.StrEnum):
 class StepState(BaseModel):
     """One step of a run. Times are seconds since the epoch, from the process that saw the event."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     id: str
     status: StepStatus = StepStatus.WAITING
@@ -79,7 +79,7 @@ class StepState(BaseModel):
 class RunState(BaseModel):
     """A run. ``inputs`` are the digests that the plan's references stood for at submit."""
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
     run_id: str
     plan: Plan
