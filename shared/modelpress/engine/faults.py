@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Collection
 from graphlib import CycleError, TopologicalSorter
 
+from modelpress.artifacts.digest import canonical_json
 from modelpress.errors import InputError
 from modelpress.pipeline.gates import parse_condition
 from modelpress.pipeline.plan import Plan, PlannedStep
@@ -18,7 +19,7 @@ def fault_of(plan: Plan, inputs: Collection[str]) -> str:
     """
     if not plan.steps:
         return "the plan has no steps"
-    return _names(plan, inputs) or _circle(plan) or next(filter(None, map(_conditions, plan.steps)), "")
+    return _names(plan, inputs) or _circle(plan) or next(filter(None, map(_values, plan.steps)), "")
 
 
 def _names(plan: Plan, inputs: Collection[str]) -> str:
@@ -44,10 +45,11 @@ def _circle(plan: Plan) -> str:
     return ""
 
 
-def _conditions(planned: PlannedStep) -> str:
+def _values(planned: PlannedStep) -> str:
     try:
+        canonical_json(planned.params)
         for condition in (*planned.gate.values(), *planned.when.values()):
             parse_condition(condition)
-    except InputError as e:
+    except (InputError, ValueError) as e:
         return f"step '{planned.id}': {e}"
     return ""
