@@ -149,9 +149,10 @@ class Dispatcher:
 
     def _fits(self, command: StepCommand, partition: int, free_cores: int) -> bool:
         there = [grant.command for grant in self._out.values() if grant.partition == partition]
-        if not there:
-            return True
-        return command.threads <= free_cores and not command.alone and not any(c.alone for c in there)
+        if command.threads > (largest := max(self._cores.values())):
+            return not there and self._cores[partition] == largest > 0
+        together = not command.alone and not any(c.alone for c in there)
+        return command.threads <= free_cores and (together or not there)
 
     def _used(self, partition: int) -> int:
         return sum(grant.command.threads for grant in self._out.values() if grant.partition == partition)
