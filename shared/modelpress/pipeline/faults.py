@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from modelpress.errors import SpecError, Violation
 from modelpress.pipeline.spec import PipelineSpec
+from modelpress.pipeline.tree import Leaf, Scope
 
 
 class Faults:
@@ -28,6 +29,10 @@ class Faults:
             if self._owners.setdefault((file.source, fault.path), owner) == owner:
                 number = self._files.setdefault(file.source, len(self._files))
                 self._found.append((number, self._located(file, fault)))
+
+    def tell(self, scope: Scope, path: str, message: str, suggestion: str, leaf: Leaf | None = None) -> None:
+        """Note one that ``leaf``, or else ``scope`` as a whole, found in the file of ``scope``."""
+        self.add(scope.file, [Violation(path, message, suggestion)], leaf.id if leaf else scope.prefix)
 
     def check(self) -> None:
         """Nothing where there is no fault.

@@ -54,7 +54,7 @@ def validate(
     faults.check()
     return Plan(
         name=spec.name,
-        inputs=references | resolver.given,
+        inputs=references | resolver.brought,
         steps=tuple(step for step in steps if step),
         outputs=outputs,
         seed=spec.seed if seed is None else seed,
