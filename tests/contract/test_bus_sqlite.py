@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from modelpress.bus.ports import Bus
+from modelpress.bus.ports import Bus, Consumer
+from modelpress.bus.reader import LogConsumer
 from modelpress.bus.sqlite import Durability, SqliteBus
 from modelpress.testing.bus import BusContract
 
@@ -18,3 +19,8 @@ class TestSqliteBus(BusContract):
 
     def open_bus(self) -> Bus:
         return SqliteBus(self.path, self.durability)
+
+    def abandon(self, consumer: Consumer) -> None:
+        """Nobody answers under the member's name, as after its death."""
+        assert isinstance(consumer, LogConsumer)
+        (self.path.with_name("bus.sqlite-readers") / consumer.name).unlink()

@@ -87,7 +87,10 @@ class Consumer(Reader, Protocol):
 
     @property
     def assigned(self) -> frozenset[Partition]:
-        """The partitions that are this member's; changes in `poll` only."""
+        """The partitions that are this member's; changes in `poll` only.
+
+        One that was lost and came back is missing after one poll at least: what was made of its records is void.
+        """
 
     def caught_up(self) -> bool:
         """Whether every assigned partition was read to its present end."""

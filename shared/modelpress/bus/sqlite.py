@@ -1,163 +1,139 @@
-"""The bus in one SQLite file: durable, shared by the processes of one machine; the embedded default.
-
-Offsets count over all topics, so that a reader of several topics sees their records in the order of writing.
-"""
+"""The bus in one SQLite file: durable, shared by the processes of one machine; the embedded default."""
 
 from __future__ import annotations
 
 import contextlib
 import sqlite3
-import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from modelpress.bus.ports import Message, Partition, Record
-from modelpress.errors import BusError, FencedError, StoreFullError
+from modelpress.bus.doorbell import Doorbell
+from modelpress.bus.groups import share_out
+from modelpress.bus.ports import Message, Partition, Topic
+from modelpress.bus.reader import LOOK_EVERY_S, Claim, LogConsumer, LogTail, fenced
+from modelpress.bus.sqlite_file import Durability
+from modelpress.bus.sqlite_log import SqliteLog
+from modelpress.errors import ModelpressError
 
 if TYPE_CHECKING:
     from modelpress.bus.ports import Bus
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS records (
-    offset INTEGER PRIMARY KEY AUTOINCREMENT, topic TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL);
-CREATE INDEX IF NOT EXISTS records_by_topic ON records (topic, offset);
-CREATE TABLE IF NOT EXISTS groups (name TEXT PRIMARY KEY, generation INTEGER NOT NULL);
-CREATE TABLE IF NOT EXISTS offsets (
-    name TEXT NOT NULL, topic TEXT NOT NULL, next INTEGER NOT NULL, PRIMARY KEY (name, topic));
-"""
-_BUSY_S = 30.0
-_LOOK_EVERY_S = 0.01
-"""How often a waiting `poll` looks again: another process cannot wake it."""
+__all__ = ["Durability", "SqliteBus"]
 
-Durability = Literal["process", "power"]
+_MEMBERS = "SELECT name FROM members WHERE member_group = ?"
+_IS_MEMBER = "SELECT 1 FROM members WHERE member_group = ? AND name = ?"
+_REMOVE = "DELETE FROM members WHERE member_group = ? AND name = ?"
+_CLAIMS = "SELECT partition, epoch, next FROM positions WHERE member_group = ? AND owner = ?"
+_GIVE = (
+    "INSERT INTO positions (member_group, partition, next, owner, epoch) VALUES (?, ?, 0, ?, 1)"
+    " ON CONFLICT DO UPDATE SET owner = excluded.owner, epoch = epoch + 1"
+)
+_MOVE = "UPDATE positions SET next = ? WHERE member_group = ? AND partition = ? AND owner = ? AND epoch = ?"
 
 
 class SqliteBus:
-    """One connection, which threads may share. ``durability="power"`` fsyncs every commit.
+    """A handle, which threads may share, each with readers of its own; a forked child opens another.
+
+    ``durability``: "process" survives the death of any process, "power" fsyncs every commit.
 
     Raises:
-        BusError: ``path`` cannot be opened, or is no bus.
+        BusError: ``path`` cannot be opened or written, is damaged, or was made by another version.
+        StoreFullError: no space is left.
     """
 
     def __init__(self, path: Path, durability: Durability = "process") -> None:
-        self._path = path
-        self._lock = threading.Lock()
-        with self._translated():
-            self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
-            try:
-                self._db.execute("PRAGMA journal_mode=WAL")
-                self._db.execute(f"PRAGMA synchronous={'FULL' if durability == 'power' else 'NORMAL'}")
-                self._db.executescript(_SCHEMA)
-            except sqlite3.Error:
-                self._db.close()
-                raise
+        self._log = SqliteLog(path, durability)
+        self._readers: set[LogTail] = set()
+
+    def ensure(self, topics: Iterable[Topic]) -> None:
+        self._log.ensure(topics)
 
     def producer(self) -> SqliteProducer:
-        return SqliteProducer(self)
+        return SqliteProducer(self._log)
 
-    def consumer(self, group: str, topics: Sequence[str]) -> SqliteConsumer:
-        with self.transaction() as db:
-            db.execute(
-                "INSERT INTO groups VALUES (?, 1) ON CONFLICT (name) DO UPDATE SET generation = generation + 1",
-                (group,),
-            )
-            (generation,) = db.execute("SELECT generation FROM groups WHERE name = ?", (group,)).fetchone()
-            known = dict(db.execute("SELECT topic, next FROM offsets WHERE name = ?", (group,)))
-        return SqliteConsumer(self, group, generation, {topic: known.get(topic, 0) for topic in topics})
+    def consumer(self, group: str, topics: Sequence[str]) -> LogConsumer:
+        membership = SqliteMembership(self._log, group, self._log.partitions(topics))
+        return LogConsumer(self._log, self._readers, topics, membership)
 
-    def tail(self, topics: Sequence[str]) -> SqliteTail:
-        return SqliteTail(self, dict.fromkeys(topics, 0))
+    def tail(self, topics: Sequence[str], *, from_end: bool = False) -> LogTail:
+        positions = {p: self._log.end(p) if from_end else 0 for p in self._log.partitions(topics)}
+        return LogTail(self._log, self._readers, topics, positions)
 
     def close(self) -> None:
-        with self._lock:
-            self._db.close()
-
-    @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: all of the block or, when it raises, nothing."""
-        with self._lock, self._translated():
-            try:
-                self._db.execute("BEGIN IMMEDIATE")
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                # A full disk may have ended the transaction already.
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-
-    def read(self, positions: Mapping[str, int], limit: int) -> list[Record]:
-        """Up to ``limit`` records at or after ``positions`` (offset by topic), in the order of writing."""
-        if not positions:
-            return []
-        part = "SELECT offset, topic, key, value FROM records WHERE topic = ? AND offset >= ?"
-        query = " UNION ALL ".join([part] * len(positions)) + " ORDER BY offset LIMIT ?"
-        arguments = [value for position in positions.items() for value in position]
-        with self._lock, self._translated():
-            rows = self._db.execute(query, [*arguments, limit]).fetchall()
-        return [Record(Partition(topic), offset, key, value) for offset, topic, key, value in rows]
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as e:
-            if getattr(e, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL:
-                raise StoreFullError(
-                    f"no space is left for the bus at {self._path}: free some space, then run again to continue"
-                ) from e
-            raise BusError(f"the bus at {self._path} cannot be used: {e}") from e
+        for reader in list(self._readers):
+            reader.close()
+        self._log.close()
 
 
 class SqliteProducer:
-    def __init__(self, bus: SqliteBus) -> None:
-        self._bus = bus
+    def __init__(self, log: SqliteLog) -> None:
+        self._log = log
 
     def send(self, messages: Sequence[Message]) -> None:
-        with self._bus.transaction() as db:
-            _append(db, messages)
+        self._log.append(messages)
 
 
-class SqliteTail:
-    def __init__(self, bus: SqliteBus, positions: dict[str, int]) -> None:
-        self._bus = bus
-        self._positions = positions
+class SqliteMembership:
+    """A member's side of ``group``, which shares ``partitions``."""
 
-    def poll(self, timeout_s: float = 0.0, limit: int = 500) -> list[Record]:
-        deadline_s = time.monotonic() + timeout_s
-        while not (records := self._bus.read(self._positions, limit)) and time.monotonic() < deadline_s:
-            time.sleep(min(_LOOK_EVERY_S, timeout_s))
-        for record in records:
-            self._positions[record.partition.topic] = record.offset + 1
-        return records
+    def __init__(self, log: SqliteLog, group: str, partitions: Sequence[Partition]) -> None:
+        self.group = group
+        self._log = log
+        self._partitions = {log.number(partition): partition for partition in partitions}
+        self._looked_s = 0.0
 
-    def close(self) -> None:
-        """Nothing to release: the bus owns the connection."""
+    def join(self, bell: Doorbell) -> None:
+        self._change(joins=[bell.name], leave=self._dead_but(bell.name))
 
+    def claims(self, name: str) -> dict[Partition, Claim] | None:
+        self._look(name)
+        rows = self._log.file.rows(_CLAIMS, (self.group, name))
+        if not rows and name not in self._members():
+            return None
+        return {self._partitions[number]: Claim(epoch, offset) for number, epoch, offset in rows}
 
-class SqliteConsumer(SqliteTail):
-    def __init__(self, bus: SqliteBus, group: str, generation: int, positions: dict[str, int]) -> None:
-        super().__init__(bus, positions)
-        self._group = group
-        self._generation = generation
+    def commit(self, name: str, claims: Mapping[Partition, Claim], out: Sequence[Message]) -> None:
+        moves = [(claim.next, self.group, self._log.number(p), name, claim.epoch) for p, claim in claims.items()]
 
-    def commit(self, offsets: Mapping[Partition, int], out: Sequence[Message] = ()) -> None:
-        with self._bus.transaction() as db:
-            (generation,) = db.execute("SELECT generation FROM groups WHERE name = ?", (self._group,)).fetchone()
-            if generation != self._generation:
-                raise FencedError(f"a newer consumer of group '{self._group}' took over")
-            db.executemany(
-                "INSERT INTO offsets VALUES (?, ?, ?) ON CONFLICT (name, topic) DO UPDATE SET next = excluded.next",
-                [(self._group, partition.topic, offset) for partition, offset in offsets.items()],
-            )
-            _append(db, out)
+        def move(db: sqlite3.Connection) -> None:
+            moved = db.executemany(_MOVE, moves).rowcount if moves else 0
+            if moved != len(moves) or db.execute(_IS_MEMBER, (self.group, name)).fetchone() is None:
+                raise fenced(self.group)
 
+        self._log.append(out, move)
 
-def _append(db: sqlite3.Connection, messages: Iterable[Message]) -> None:
-    rows = [(m.topic, m.key, m.value) for m in messages]
-    db.executemany("INSERT INTO records (topic, key, value) VALUES (?, ?, ?)", rows)
+    def leave(self, name: str) -> None:
+        # Its socket's end tells the others as well, only later.
+        with contextlib.suppress(ModelpressError):
+            self._change(leave=[name])
+
+    def _look(self, name: str) -> None:
+        """Put out members whose process has died; nothing rings then."""
+        if time.monotonic() - self._looked_s >= LOOK_EVERY_S and (dead := self._dead_but(name)):
+            self._change(leave=dead)
+
+    def _dead_but(self, name: str) -> list[str]:
+        self._looked_s = time.monotonic()
+        return [other for other in self._members() if other != name and self._log.board.is_dead(other)]
+
+    def _members(self) -> list[str]:
+        return [name for (name,) in self._log.file.rows(_MEMBERS, (self.group,))]
+
+    def _change(self, joins: Sequence[str] = (), leave: Sequence[str] = ()) -> None:
+        with self._log.file.transaction() as db:
+            db.executemany(_REMOVE, [(self.group, name) for name in leave])
+            db.executemany("INSERT INTO members VALUES (?, ?)", [(self.group, name) for name in joins])
+            members = [name for (name,) in db.execute(_MEMBERS, (self.group,))]
+            self._share(db, members)
+        self._log.board.ring(members)
+
+    def _share(self, db: sqlite3.Connection, members: Sequence[str]) -> None:
+        owners = dict(db.execute("SELECT partition, owner FROM positions WHERE member_group = ?", (self.group,)))
+        wanted = share_out(list(self._partitions), members, owners)
+        changed = [(self.group, number, owner) for number, owner in wanted.items() if owners.get(number) != owner]
+        db.executemany(_GIVE, changed)
 
 
 if TYPE_CHECKING:

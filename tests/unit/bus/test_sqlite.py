@@ -1,45 +1,119 @@
-"""What the contract cannot ask of every adapter: files, full disks, death."""
+"""What the contract cannot ask of every adapter: files, versions, full disks."""
 
 from __future__ import annotations
 
-import signal
 import sqlite3
-import subprocess
-import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from modelpress.bus.ports import Message, after, drain
+from modelpress import __version__
+from modelpress.bus.ports import Message, Topic, after, drain, latest
 from modelpress.bus.sqlite import SqliteBus
 from modelpress.errors import BusError, StoreFullError
 
-
-def fill(bus: SqliteBus) -> None:
-    """Let the file grow by a few pages only."""
-    with bus.transaction() as db:
-        (pages,) = db.execute("PRAGMA page_count").fetchone()
-    with bus._lock:
-        bus._db.execute(f"PRAGMA max_page_count={pages + 2}")
+TOPICS = (Topic("in"), Topic("out"), Topic("state", compacted=True))
 
 
-def test_a_full_disk_is_named_and_writes_nothing(tmp_path: Path) -> None:
-    bus = SqliteBus(tmp_path / "bus.sqlite")
-    bus.producer().send([Message("in", "k", b"1")])
-    consumer = bus.consumer("g", ["in"])
-    records = consumer.poll()
-    fill(bus)
-    with pytest.raises(StoreFullError, match=r"bus\.sqlite.*free some space"):
-        consumer.commit(after(records), [Message("out", "k", bytes(100_000))])
-    assert drain(bus.tail(["out"])) == []
-    assert len(drain(bus.consumer("g", ["in"]))) == 1
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "bus.sqlite"
+
+
+@pytest.fixture
+def bus(path: Path) -> Iterator[SqliteBus]:
+    bus = SqliteBus(path)
+    bus.ensure(TOPICS)
+    yield bus
     bus.close()
 
 
-def test_a_file_that_is_no_bus_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "bus.sqlite"
+def connection(bus: SqliteBus) -> sqlite3.Connection:
+    return bus._log.file._db
+
+
+def limit_pages(bus: SqliteBus, room: int | None) -> None:
+    """Let the file grow by ``room`` pages only; None: as it likes."""
+    (pages,) = connection(bus).execute("PRAGMA page_count").fetchone()
+    limit = 1 << 30 if room is None else pages + room
+    connection(bus).execute(f"PRAGMA max_page_count = {limit}")
+
+
+def test_a_full_disk_is_named_writes_nothing_and_ends(bus: SqliteBus) -> None:
+    bus.producer().send([Message("in", "k", b"1")])
+    consumer = bus.consumer("g", ["in"])
+    records = consumer.poll()
+    limit_pages(bus, 2)
+    with pytest.raises(StoreFullError, match=r"bus\.sqlite.*free some space"):
+        consumer.commit(after(records), [Message("out", "k", bytes(100_000))])
+    with pytest.raises(StoreFullError):
+        bus.producer().send([Message("out", "k", bytes(100_000))])
+    assert drain(bus.tail(["out"])) == []
+    limit_pages(bus, None)
+    consumer.commit(after(records), [Message("out", "k", bytes(100_000))])
+    assert len(drain(bus.tail(["out"]))) == 1
+    consumer.close()
+    assert drain(bus.consumer("g", ["in"])) == []
+
+
+def test_closing_on_a_full_disk_leaves_no_socket(path: Path) -> None:
+    bus = SqliteBus(path)
+    bus.ensure(TOPICS)
+    bus.consumer("g", ["in"]).poll()
+    limit_pages(bus, 0)
+    bus.close()
+    assert list(path.with_name("bus.sqlite-readers").iterdir()) == []
+
+
+def test_a_file_that_is_no_bus_is_named(path: Path) -> None:
     path.write_bytes(b"no database" * 1000)
-    with pytest.raises(BusError, match=r"bus\.sqlite cannot be used"):
+    with pytest.raises(BusError, match=r"bus\.sqlite is damaged .*move bus\.sqlite and its -wal away .*stay"):
+        SqliteBus(path)
+
+
+def test_damage_within_is_named_when_it_is_met(path: Path) -> None:
+    bus = SqliteBus(path)
+    bus.ensure(TOPICS)
+    bus.producer().send([Message("in", "k", bytes(3000)) for _ in range(50)])
+    bus.close()
+    data = bytearray(path.read_bytes())
+    data[8 * 4096 :] = b"\xa5" * (len(data) - 8 * 4096)
+    path.write_bytes(data)
+    bus = SqliteBus(path)
+    with pytest.raises(BusError, match=r"bus\.sqlite is damaged"):
+        drain(bus.tail(["in"]))
+    bus.close()
+
+
+def test_a_file_of_the_first_layout_is_refused_as_it_was(path: Path) -> None:
+    with sqlite3.connect(path) as db:
+        db.execute("CREATE TABLE records (offset INTEGER PRIMARY KEY, topic TEXT, key TEXT, value BLOB)")
+    db.close()
+    before = path.read_bytes()
+    with pytest.raises(BusError, match=r"an earlier modelpress 0\.1 and has layout 1.*move bus\.sqlite"):
+        SqliteBus(path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_a_newer_layout_names_its_maker(path: Path) -> None:
+    SqliteBus(path).close()
+    with sqlite3.connect(path) as db:
+        db.execute("PRAGMA user_version = 7")
+        db.execute("UPDATE made_by SET version = '4.5.6'")
+    db.close()
+    with pytest.raises(BusError, match=rf"modelpress 4\.5\.6 and has layout 7, this is modelpress {__version__}"):
+        SqliteBus(path)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BusError, match=r"nowhere.*No such file or directory.*name a home"):
+        SqliteBus(tmp_path / "nowhere" / "bus.sqlite")
+
+
+def test_a_file_that_cannot_be_written_is_named(path: Path) -> None:
+    path.mkdir()
+    with pytest.raises(BusError, match=r"bus\.sqlite cannot be written .*name a home that you can write"):
         SqliteBus(path)
 
 
@@ -47,53 +121,51 @@ def test_power_syncs_and_process_does_not(tmp_path: Path) -> None:
     levels = {}
     for durability in ("process", "power"):
         bus = SqliteBus(tmp_path / f"{durability}.sqlite", durability)
-        (levels[durability],) = bus._db.execute("PRAGMA synchronous").fetchone()
+        (levels[durability],) = connection(bus).execute("PRAGMA synchronous").fetchone()
         bus.close()
     assert levels == {"process": 1, "power": 2}
 
 
 def interrupted_insert(bus: SqliteBus) -> None:
-    with bus.transaction() as db:
-        db.execute("INSERT INTO records (topic, key, value) VALUES ('a', 'k', x'00')")
+    with bus._log.file.transaction() as db:
+        db.execute("INSERT INTO records (id, key, value) VALUES (0, 'k', x'00')")
         raise KeyboardInterrupt
 
 
-def test_an_interrupted_block_leaves_nothing_and_the_bus_usable(tmp_path: Path) -> None:
-    bus = SqliteBus(tmp_path / "bus.sqlite")
+def test_an_interrupted_block_leaves_nothing_and_the_bus_usable(bus: SqliteBus) -> None:
     with pytest.raises(KeyboardInterrupt):
         interrupted_insert(bus)
-    bus.producer().send([Message("a", "k", b"1")])
-    assert [r.value for r in drain(bus.tail(["a"]))] == [b"1"]
+    bus.producer().send([Message("in", "k", b"1")])
+    assert [r.value for r in drain(bus.tail(["in"]))] == [b"1"]
+
+
+def test_compaction_keeps_one_row_a_key(bus: SqliteBus) -> None:
+    for i in range(100):
+        bus.producer().send([Message("state", "ab"[i % 2], b"%d" % i), Message("in", "a", b"")])
+    (kept,) = connection(bus).execute("SELECT count(*) FROM records WHERE slot IS NOT NULL").fetchone()
+    assert kept == 2
+    assert latest(bus, "state") == {"a": b"98", "b": b"99"}
+
+
+def test_a_closed_bus_leaves_no_socket_and_no_member(path: Path) -> None:
+    bus, other = SqliteBus(path), SqliteBus(path)
+    bus.ensure(TOPICS)
+    bus.consumer("g", ["in"]).poll()
+    bus.tail(["in"]).fileno()
+    assert len(list(path.with_name("bus.sqlite-readers").iterdir())) == 2
     bus.close()
-
-
-WRITER = """
-import sys
-from pathlib import Path
-from modelpress.bus.ports import Message
-from modelpress.bus.sqlite import SqliteBus
-producer = SqliteBus(Path(sys.argv[1])).producer()
-number = 0
-while True:
-    producer.send([Message("a", "k", b"%d-%d" % (number, part)) for part in range(3)])
-    sys.stdout.write(f"{number}\\n")
-    sys.stdout.flush()
-    number += 1
-"""
-
-
-def test_a_killed_writer_leaves_whole_sends(tmp_path: Path) -> None:
-    path = tmp_path / "bus.sqlite"
-    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True) as writer:
-        assert writer.stdout is not None
-        for _ in range(20):
-            told = int(writer.stdout.readline())
-        writer.send_signal(signal.SIGKILL)
-    bus = SqliteBus(path)
-    values = [r.value.decode() for r in drain(bus.tail(["a"]))]
     bus.close()
-    assert values[: 3 * (told + 1)] == [f"{n}-{part}" for n in range(told + 1) for part in range(3)]
-    assert len(values) % 3 == 0
-    with sqlite3.connect(path) as db:
-        assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    db.close()
+    for table in ("members", "readers"):
+        assert connection(other).execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+    assert list(path.with_name("bus.sqlite-readers").iterdir()) == []
+    other.close()
+
+
+def test_a_reader_that_died_is_forgotten_by_the_next_writers(path: Path, bus: SqliteBus) -> None:
+    dead = bus.tail(["in"])
+    dead.fileno()
+    (socket,) = path.with_name("bus.sqlite-readers").iterdir()
+    socket.unlink()
+    for _ in range(2):
+        bus.producer().send([Message("in", "k", b"1")])
+    assert connection(bus).execute("SELECT count(*) FROM readers").fetchone() == (0,)
