@@ -7,7 +7,7 @@ import importlib
 
 from benchmarks.harness import table, write
 
-NAMES = ("axes", "demo", "format", "fuzz-format", "kill", "overhead", "startup", "xray", "zoo")
+NAMES = ("axes", "demo", "format", "fuzz-format", "kill", "overhead", "startup", "store", "xray", "zoo")
 
 
 def main() -> None:

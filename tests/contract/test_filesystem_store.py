@@ -1,3 +1,5 @@
+import os
+import time
 from pathlib import Path
 from typing import Literal
 
@@ -5,6 +7,7 @@ import pytest
 
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.filesystem import FilesystemStore
+from modelpress.artifacts.names import is_key
 from modelpress.artifacts.store import Store
 from modelpress.testing.store import SharedStoreContract
 
@@ -31,6 +34,11 @@ class TestFilesystemStore(SharedStoreContract):
 
     def corrupt(self, store: Store, digest: Digest, data: bytes) -> None:
         self._path(digest).write_bytes(data)
+
+    def backdate(self, store: Store, name: str, by_s: float) -> None:
+        path = self.root / "default" / "slots" / name if is_key(name) else self._path(Digest(name))
+        then_s = time.time() - by_s
+        os.utime(path, (then_s, then_s))
 
     def _path(self, digest: Digest) -> Path:
         return self.root / "default" / "blobs" / "sha256" / digest.removeprefix("sha256:")

@@ -19,3 +19,7 @@ class TestMemoryStore(StoreContract):
 
     def corrupt(self, store: Store, digest: Digest, data: bytes) -> None:
         self.memory.blobs.data[digest] = data
+
+    def backdate(self, store: Store, name: str, by_s: float) -> None:
+        ages = self.memory.slots.ages if name in self.memory.slots.data else self.memory.blobs.ages
+        ages.since_s[name] -= by_s

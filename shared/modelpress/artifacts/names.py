@@ -18,9 +18,13 @@ def check_key(key: str) -> str:
     Raises:
         InputError: it is no step key.
     """
-    if _KEY.fullmatch(key) is None:
+    if not is_key(key):
         raise InputError(f"'{key}' is no step key: expected 64 lower-case hex characters")
     return key
+
+
+def is_key(text: str) -> bool:
+    return _KEY.fullmatch(text) is not None
 
 
 def check_tag(name: str) -> str:

@@ -58,12 +58,20 @@ def broken_blobs(store: Store, digest: Digest) -> tuple[Digest, ...]:
     """What of an artifact is missing or wrong: its manifest, or the layers whose blobs are absent or of another size.
 
     Cheap enough for every cache hit: only the manifest is read. Layers are verified by their digest when they are read.
+    All that is there is refreshed: of an artifact that was found whole, garbage collection takes nothing before its
+    grace is over.
+
+    Raises:
+        StoreError: the store cannot be written.
     """
     try:
         manifest = get_manifest(store, digest)
     except (NotFoundError, StoreError):
         return (digest,)
-    broken = (Digest(x.digest) for x in manifest.layers if store.blobs.size(Digest(x.digest)) != x.size_bytes)
+    refresh = store.upkeep.refresh
+    if refresh(digest) is None:
+        return (digest,)
+    broken = (Digest(x.digest) for x in manifest.layers if refresh(Digest(x.digest)) != x.size_bytes)
     return tuple(dict.fromkeys(broken))
 
 

@@ -6,19 +6,41 @@ Every adapter passes `modelpress.testing.store.StoreContract`. All names lie und
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from modelpress.artifacts.digest import Digest
+
+
+class Entry(NamedTuple):
+    """One thing in a listing. ``age_s`` counts from when it was last written or refreshed, and is never negative."""
+
+    name: str
+    size_bytes: int
+    age_s: float
 
 
 class Blobs(Protocol):
     """Immutable bytes by their digest."""
 
     def put(self, chunks: Iterable[bytes]) -> Digest:
-        """Store the concatenated ``chunks``; all or nothing, and no rewrite of what is there.
+        """Store the concatenated ``chunks``, of any size in flat memory; all or nothing, no rewrite of what is there.
+
+        What was there is refreshed: it is as young as if it were written now, so that garbage collection leaves it.
 
         Raises:
             StoreFullError: no space is left; nothing half written remains.
+            StoreError: the store cannot be written.
+        """
+
+    def open(self, digest: Digest) -> Iterator[bytes]:
+        """The bytes of ``digest`` in chunks, of any size in flat memory, verified while they pass.
+
+        The last chunk comes only when the whole was found right. So who has seen the end has the right bytes, and who
+        has not must throw away what came.
+
+        Raises (while it is iterated):
+            NotFoundError: there is no such blob.
+            CorruptBlobError: as `read`.
         """
 
     def read(self, digest: Digest) -> bytes:
@@ -50,6 +72,9 @@ class Results(Protocol):
     def discard(self, key: str) -> None:
         """Forget a result whose blobs are gone or corrupt, so that the step can be made again."""
 
+    def keys(self) -> Iterator[str]:
+        """Every key that has a result, in order."""
+
 
 class Tags(Protocol):
     """Mutable names such as ``fashion/resnet``, each pointing to a manifest's digest."""
@@ -59,7 +84,11 @@ class Tags(Protocol):
     def swap(self, name: str, expected: Digest | None, new: Digest) -> bool:
         """Compare and swap; ``expected=None`` means: only if the tag does not exist. False when it lost."""
 
-    def names(self) -> Iterator[str]: ...
+    def remove(self, name: str, expected: Digest) -> bool:
+        """Remove the tag if it points to ``expected``; False when it does not, or is not there."""
+
+    def names(self) -> Iterator[str]:
+        """Every tag, in order."""
 
 
 class Slots(Protocol):
@@ -71,9 +100,42 @@ class Slots(Protocol):
 
     def discard(self, key: str) -> None: ...
 
+    def keys(self) -> Iterator[str]:
+        """Every key that has a slot, in order."""
+
+
+class Upkeep(Protocol):
+    """What garbage collection and accounts of space need of a store.
+
+    Invariant: what was put, saved or refreshed less than ``older_than_s`` ago is not removed, however the calls of many
+    processes fall together. A step of the wall clock back makes things younger, never older.
+    """
+
+    def refresh(self, digest: Digest) -> int | None:
+        """Make a blob as young as if it were put now; its size in bytes, None when it is absent.
+
+        Raises:
+            StoreError: the store cannot be written.
+        """
+
+    def blobs(self) -> Iterator[Entry]:
+        """Every blob."""
+
+    def slots(self) -> Iterator[Entry]:
+        """Every slot."""
+
+    def remove_blob(self, digest: Digest, older_than_s: float) -> bool:
+        """Remove a blob if it is older than that; False when it is younger or absent."""
+
+    def remove_slot(self, key: str, older_than_s: float) -> bool:
+        """Remove a slot if it is older than that; False when it is younger or absent."""
+
+    def sweep(self, older_than_s: float, *, dry_run: bool = False) -> int:
+        """Remove what no reader can see (blobs set aside as corrupt, what dead writers left); the bytes it frees."""
+
 
 class Store(Protocol):
-    """The four of them, of one tenant."""
+    """All of them, of one tenant."""
 
     @property
     def blobs(self) -> Blobs: ...
@@ -83,3 +145,5 @@ class Store(Protocol):
     def tags(self) -> Tags: ...
     @property
     def slots(self) -> Slots: ...
+    @property
+    def upkeep(self) -> Upkeep: ...

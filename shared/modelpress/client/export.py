@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 from modelpress.artifacts.digest import Digest
-from modelpress.artifacts.manifest import Manifest, read_layer
+from modelpress.artifacts.manifest import Manifest, open_layer, read_layer
 from modelpress.artifacts.store import Store
 from modelpress.catalogue import Kind
 from modelpress.errors import InputError, nearest
@@ -51,9 +54,9 @@ def _save_folder(store: Store, manifest: Manifest, path: Path) -> Path:
     old = path / MANIFEST
     if old.exists() and old.read_bytes() != described:
         raise InputError(f"{path} holds another artifact; name a folder that is new or empty")
-    layers = {layer.role: read_layer(store, manifest, layer.role) for layer in manifest.layers}
-    for name, data in layers.items():
-        save_file(data, path / name)
+    for layer in manifest.layers:
+        with written_whole(path / layer.role) as file:
+            file.writelines(open_layer(store, manifest, layer.role))
     save_file(described, path / MANIFEST)
     return path
 
@@ -73,21 +76,27 @@ def save_file(data: bytes, path: Path) -> Path:
     Raises:
         InputError: ``path`` cannot be written.
     """
+    with written_whole(path) as file:
+        file.write(data)
+    return path
+
+
+@contextlib.contextmanager
+def written_whole(path: Path) -> Iterator[BinaryIO]:
+    """A file that becomes ``path``, in place of what was there, once all went well; folders on the way are made.
+
+    Raises:
+        InputError: ``path`` cannot be written.
+    """
     try:
-        return _replace(data, path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}."[:64])
+        try:
+            with os.fdopen(handle, "wb") as file:
+                yield file
+            os.chmod(temporary, 0o644)
+            os.replace(temporary, path)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
     except OSError as e:
         raise InputError(f"cannot write {path}: {e.strerror or e}") from e
-
-
-def _replace(data: bytes, path: Path) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-    return path

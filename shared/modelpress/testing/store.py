@@ -18,13 +18,12 @@ import pytest
 
 from modelpress.artifacts.digest import Digest, digest_of
 from modelpress.artifacts.store import Store
+from modelpress.artifacts.streams import CHUNK_BYTES
 from modelpress.errors import CorruptBlobError, InputError, NotFoundError
-
-KEY = "ab" * 32
-OTHER_KEY = "cd" * 32
+from modelpress.testing.store_upkeep import KEY, OTHER_KEY, UpkeepContract
 
 
-class StoreContract:
+class StoreContract(UpkeepContract):
     """What any store promises, within one process."""
 
     @pytest.fixture
@@ -50,7 +49,36 @@ class StoreContract:
     def test_an_empty_blob_is_a_blob(self, store: Store) -> None:
         digest = store.blobs.put([])
         assert store.blobs.read(digest) == b""
+        assert list(store.blobs.open(digest)) == []
         assert store.blobs.size(digest) == 0
+
+    @pytest.mark.parametrize("size_bytes", [1, CHUNK_BYTES, 3 * CHUNK_BYTES + 7])
+    def test_a_blob_comes_in_chunks(self, store: Store, size_bytes: int) -> None:
+        data = bytes(range(256)) * (size_bytes // 256) + b"x" * (size_bytes % 256)
+        digest = store.blobs.put(data[at : at + 400_000] for at in range(0, size_bytes, 400_000))
+        assert digest == digest_of(data)
+        chunks = list(store.blobs.open(digest))
+        assert b"".join(chunks) == data
+        assert max(map(len, chunks)) <= CHUNK_BYTES
+
+    @pytest.mark.parametrize("at", [0, 3 * CHUNK_BYTES])
+    def test_the_end_of_a_corrupt_blob_does_not_come(self, store: Store, at: int) -> None:
+        data = bytearray(b"o" * (3 * CHUNK_BYTES + 7))
+        digest = store.blobs.put([bytes(data)])
+        data[at] ^= 1
+        self.corrupt(store, digest, bytes(data))
+        came: list[bytes] = []
+        with pytest.raises(CorruptBlobError, match=digest):
+            came.extend(store.blobs.open(digest))
+        assert sum(map(len, came)) <= 3 * CHUNK_BYTES
+        assert store.blobs.size(digest) is None, "it counts as missing from then on"
+        with pytest.raises(NotFoundError, match=digest):
+            list(store.blobs.open(digest))
+        assert store.blobs.read(store.blobs.put([b"o" * len(data)])) == b"o" * len(data)
+
+    def test_half_a_blob_can_be_read_and_left(self, store: Store) -> None:
+        digest = store.blobs.put([b"o" * (3 * CHUNK_BYTES)])
+        assert next(iter(store.blobs.open(digest))) == b"o" * CHUNK_BYTES
 
     def test_putting_twice_keeps_one(self, store: Store) -> None:
         assert store.blobs.put([b"same"]) == store.blobs.put([b"sa", b"me"])
@@ -61,6 +89,8 @@ class StoreContract:
         assert store.blobs.size(absent) is None
         with pytest.raises(NotFoundError, match=absent):
             store.blobs.read(absent)
+        with pytest.raises(NotFoundError, match=absent):
+            list(store.blobs.open(absent))
         store.blobs.discard(absent)
 
     @pytest.mark.parametrize("spoiled", [b"x" + b"o" * 99, b"o" * 50, b""], ids=["altered", "truncated", "emptied"])
@@ -104,6 +134,15 @@ class StoreContract:
         for call in (store.blobs.read, store.blobs.size, store.blobs.discard):
             with pytest.raises(InputError, match="no digest"):
                 call(Digest(bad))
+        with pytest.raises(InputError, match="no digest"):
+            list(store.blobs.open(Digest(bad)))
+
+    def test_a_discarded_blob_can_be_put_again(self, store: Store) -> None:
+        digest = store.blobs.put([b"data"])
+        store.blobs.discard(digest)
+        assert store.blobs.size(digest) is None
+        assert list(store.blobs.matching("sha256:")) == []
+        assert store.blobs.read(store.blobs.put([b"data"])) == b"data"
 
     def test_the_first_result_stands(self, store: Store) -> None:
         assert store.results.get(KEY) is None
@@ -117,7 +156,14 @@ class StoreContract:
         store.results.discard(KEY)
         store.results.discard(KEY)
         assert store.results.get(KEY) is None
+        assert list(store.results.keys()) == []
         assert store.results.create(KEY, b"second") == b"second"
+
+    def test_results_are_listed_by_key(self, store: Store) -> None:
+        keys = sorted(hashlib.sha256(bytes([i])).hexdigest() for i in range(20))
+        for key in reversed(keys):
+            store.results.create(key, b"result")
+        assert list(store.results.keys()) == keys
 
     def test_one_of_many_threads_creates_the_result(self, store: Store) -> None:
         keys = [hashlib.sha256(bytes([i])).hexdigest() for i in range(20)]
@@ -139,6 +185,20 @@ class StoreContract:
         assert store.tags.swap("fashion/resnet", one, two)
         assert store.tags.get("fashion/resnet") == two
 
+    def test_a_tag_is_removed_knowingly_and_can_be_made_again(self, store: Store) -> None:
+        one, two = digest_of(b"1"), digest_of(b"2")
+        assert not store.tags.remove("name", one), "there is none"
+        store.tags.swap("name", None, one)
+        assert not store.tags.remove("name", two)
+        assert store.tags.get("name") == one
+        assert store.tags.remove("name", one)
+        assert not store.tags.remove("name", one)
+        assert store.tags.get("name") is None
+        assert list(store.tags.names()) == []
+        assert not store.tags.swap("name", one, two), "what was removed is not moved"
+        assert store.tags.swap("name", None, two)
+        assert store.tags.get("name") == two
+
     def test_tags_are_listed_by_name(self, store: Store) -> None:
         names = ["a", "a/b", "a.b/c-d_e", "B", "x" * 128]
         for name in names:
@@ -154,6 +214,8 @@ class StoreContract:
             store.tags.get(bad)
         with pytest.raises(InputError, match="tag"):
             store.tags.swap(bad, None, digest_of(b""))
+        with pytest.raises(InputError, match="tag"):
+            store.tags.remove(bad, digest_of(b""))
 
     def test_a_tag_points_to_digests_only(self, store: Store) -> None:
         with pytest.raises(InputError, match="no digest"):
@@ -166,9 +228,13 @@ class StoreContract:
         store.slots.save(KEY, b"epoch 2")
         assert store.slots.load(KEY) == b"epoch 2"
         assert store.slots.load(OTHER_KEY) is None
+        store.slots.save(OTHER_KEY, b"")
+        assert list(store.slots.keys()) == [KEY, OTHER_KEY]
         store.slots.discard(KEY)
         store.slots.discard(KEY)
         assert store.slots.load(KEY) is None
+        assert store.slots.load(OTHER_KEY) == b""
+        assert list(store.slots.keys()) == [OTHER_KEY]
 
     @pytest.mark.parametrize("bad", ["", "ab", "AB" * 32, "../" + "a" * 61, "ab" * 32 + "\n"])
     def test_what_is_no_key_is_refused(self, store: Store, bad: str) -> None:
@@ -208,6 +274,18 @@ class SharedStoreContract(StoreContract):
         for i in range(50):
             winners = [n for n in range(6) if told[n][i] == "True"]
             assert [digest_of(str(n).encode()) for n in winners] == [store.tags.get(f"tag-{i}")]
+
+    def test_one_of_many_processes_removes_the_tag(self, store: Store) -> None:
+        tags = {f"tag-{i}": digest_of(bytes([i])) for i in range(50)}
+        for tag, digest in tags.items():
+            store.tags.swap(tag, None, digest)
+        body = f"""
+            for tag, digest in {tags!r}.items():
+                print(store.tags.remove(tag, digest))
+        """
+        told = self._race(store, body, count=4)
+        assert [sum(lines[i] == "True" for lines in told) for i in range(50)] == [1] * 50
+        assert list(store.tags.names()) == []
 
     def test_no_move_of_a_tag_is_lost(self, store: Store) -> None:
         start = digest_of(b"start")

@@ -13,21 +13,14 @@ import pytest
 from modelpress.artifacts import files
 from modelpress.artifacts.digest import Digest, digest_of
 from modelpress.artifacts.filesystem import FilesystemStore
-from modelpress.errors import InputError, NotFoundError, StoreError, StoreFullError
-
-KEY = "ab" * 32
-
-WRITES: dict[str, Callable[[FilesystemStore], object]] = {
-    "blob": lambda store: store.blobs.put([b"x" * 1000]),
-    "result": lambda store: store.results.create(KEY, b"x" * 1000),
-    "tag": lambda store: store.tags.swap("name", None, digest_of(b"x")),
-    "slot": lambda store: store.slots.save(KEY, b"x" * 1000),
-}
+from modelpress.artifacts.streams import CHUNK_BYTES
+from modelpress.errors import CorruptBlobError, InputError, NotFoundError, StoreError, StoreFullError
+from tests.unit.artifacts.made import KEY, WRITES
 
 
 def visible(root: Path) -> list[str]:
     """Files of the store that readers can see, and temporary ones."""
-    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and p.name != "tags.lock")
+    return sorted(str(p.relative_to(root)) for p in root.rglob("*") if p.is_file() and p.suffix != ".lock")
 
 
 def fail_with(number: int) -> Callable[..., int]:
@@ -129,33 +122,6 @@ def test_a_file_system_without_hard_links_is_named(store: FilesystemStore, monke
         store.results.create(KEY, b"x")
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(disk)]
-    if os.geteuid() != 0:
-        pytest.skip("mounting a disk of 1 MB needs root")
-    done = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.skip(f"a disk of 1 MB cannot be mounted here: {done.stderr.strip()}")
-    yield disk
-    subprocess.run(["umount", str(disk)], check=True)
-
-
-def test_a_disk_that_is_really_full_stays_readable_and_writable_once_freed(small_disk: Path) -> None:
-    store = FilesystemStore(small_disk)
-    kept = store.blobs.put([b"a" * 300_000])
-    store.results.create(KEY, b"result")
-    with pytest.raises(StoreFullError):
-        store.blobs.put(bytes([i]) * 100_000 for i in range(20))
-    assert store.blobs.read(kept) == b"a" * 300_000
-    assert store.results.get(KEY) == b"result"
-    assert list(store.blobs.matching("sha256:")) == [kept]
-    store.blobs.discard(kept)
-    assert store.blobs.size(store.blobs.put([b"b" * 600_000])) == 600_000
-
-
 def run_and_die(root: Path, at: str, statement: str) -> None:
     """Run ``statement`` in a process that is killed as it calls ``os.<at>``."""
     script = f"""
@@ -201,6 +167,32 @@ def test_old_leftovers_are_swept_when_the_store_is_opened(tmp_path: Path) -> Non
     assert [path.name for path in temporary.iterdir()] == ["new"]
 
 
+def test_a_temporary_file_that_somebody_holds_is_not_swept(store: FilesystemStore, tmp_path: Path) -> None:
+    temporary = tmp_path / "default" / "tmp"
+
+    def chunks() -> Iterator[bytes]:
+        yield b"half"
+        (half,) = temporary.iterdir()
+        os.utime(half, (1, 1))  # as after a machine has slept
+        FilesystemStore(tmp_path)
+        yield b"rest"
+
+    assert store.blobs.read(store.blobs.put(chunks())) == b"halfrest"
+
+
+def test_what_was_set_aside_is_swept_when_it_is_old(store: FilesystemStore, tmp_path: Path) -> None:
+    digest = store.blobs.put([b"whole"])
+    path = tmp_path / "default/blobs/sha256" / digest.removeprefix("sha256:")
+    path.write_bytes(b"spoiled")
+    os.utime(path, (1, 1))
+    with pytest.raises(CorruptBlobError):
+        store.blobs.read(digest)
+    aside = path.with_suffix(".corrupt")
+    assert (store.upkeep.sweep(60.0), aside.exists()) == (0, True), "its age counts from when it was found"
+    assert (store.upkeep.sweep(0.0, dry_run=True), aside.exists()) == (7, True)
+    assert (store.upkeep.sweep(0.0), aside.exists()) == (7, False)
+
+
 def test_a_write_leaves_no_temporary_file(store: FilesystemStore, tmp_path: Path) -> None:
     for write in (*WRITES.values(), *WRITES.values()):
         write(store)
@@ -239,6 +231,23 @@ def test_a_large_blob_is_put_chunk_by_chunk(store: FilesystemStore) -> None:
 
     assert store.blobs.size(store.blobs.put(chunks())) == 100_000
     assert most_alive <= 3
+
+
+def test_a_blob_is_read_and_written_in_flat_memory(tmp_path: Path) -> None:
+    script = f"""
+from pathlib import Path
+from modelpress.artifacts.filesystem import FilesystemStore
+def peak_mb():
+    line = next(x for x in Path("/proc/self/status").read_text().splitlines() if x.startswith("VmHWM"))
+    return int(line.split()[1]) / 1024
+store = FilesystemStore(Path({str(tmp_path)!r}))
+before_mb = peak_mb()
+digest = store.blobs.put(bytes([i]) * {CHUNK_BYTES} for i in range(100))
+assert sum(map(len, store.blobs.open(digest))) == 100 * {CHUNK_BYTES}
+print(peak_mb() - before_mb)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 30
 
 
 def test_a_create_that_lost_to_a_discarded_result_tries_again(
