@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from modelpress import __version__
-from modelpress.cli.commands import catalogue, demo, pipelines, runs, store, xray
+from modelpress.cli.commands import catalogue, demo, letters, pipelines, reading, runs, store, upkeep, xray
 
 EPILOG = (
     "Exit codes: 0 done, 1 the run failed or a gate refused, 2 the input was wrong, 3 the server could not be reached, "
@@ -43,5 +43,8 @@ demo.register(app)
 xray.register(app)
 store.register(app)
 runs.register(app)
+reading.register(app)
+letters.register(app)
 pipelines.register(app)
 catalogue.register(app)
+upkeep.register(app)

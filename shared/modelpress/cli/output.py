@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.text import Text
 
 PIPED_WIDTH = 160
+COLUMN_GAP = 2
+SHORTEST_CUT = 12
 
 
 def console() -> Console:
@@ -34,8 +37,9 @@ def _finite(value: Any) -> Any:
 
 
 def write(text: str) -> None:
-    """Text as it is."""
+    """Text as it is, at once."""
     sys.stdout.write(text)
+    sys.stdout.flush()
 
 
 def complain(text: str) -> None:
@@ -55,15 +59,36 @@ def say(text: str, style: str = "") -> None:
     console().print(Text(text, style=style), soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = ()) -> None:
-    """Print a table; columns named in ``right`` are aligned right. Cells are rich text or plain, never markup."""
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), cut: str | None = None
+) -> None:
+    """Print a table; columns named in ``right`` are aligned right. Cells are rich text or plain, never markup.
+
+    Where the terminal is too narrow, the column ``cut`` ends with an ellipsis and all others stay whole; without one,
+    cells are folded.
+    """
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    terminal = console()
+    room = _room(columns, cells, cut, terminal.width) if cut else None
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
-        grid.add_column(column, justify="right" if column in set(right) else "left", overflow="fold")
-    for row in rows:
-        grid.add_row(*(cell if isinstance(cell, Text) else Text(str(cell)) for cell in row))
-    show(grid)
+        justify: Literal["left", "right"] = "right" if column in set(right) else "left"
+        if cut:
+            width = room if column == cut else None
+            grid.add_column(column, justify=justify, overflow="ellipsis", no_wrap=True, max_width=width)
+        else:
+            grid.add_column(column, justify=justify, overflow="fold")
+    for row in cells:
+        grid.add_row(*row)
+    terminal.print(grid)
+
+
+def _room(columns: Sequence[str], rows: Sequence[Sequence[Text]], cut: str, width: int) -> int:
+    """What the other columns leave to the one that is cut; never less than a word."""
+    others = [i for i, column in enumerate(columns) if column != cut]
+    taken = sum(max(len(columns[i]), *(row[i].cell_len for row in rows)) if rows else len(columns[i]) for i in others)
+    return max(SHORTEST_CUT, width - taken - COLUMN_GAP * len(others))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modelpress.cli import output
 
@@ -18,18 +18,41 @@ STYLES = {"succeeded": "green", "failed": "bold red", "refused": "yellow", "canc
 
 
 def runs(states: Sequence[RunState]) -> None:
-    """One line a run."""
+    """One line a run; its id tells when it was submitted (UTC)."""
     from rich.text import Text
 
     from modelpress.report import format as fmt
-    from modelpress.report.evidence import verdict
 
     rows = []
     for state in states:
         took = fmt.duration(state.ended_s - state.submitted_s) if state.ended_s else ""
         status = Text(str(state.status), style=STYLES.get(state.status, ""))
-        rows.append([state.run_id, state.plan.name, status, fmt.moment(state.submitted_s), took, verdict(state)])
-    output.table(["run", "pipeline", "status", "submitted", "took", "verdict"], rows, right=["took"])
+        rows.append([state.run_id, state.plan.name, status, took, _standing(state)])
+    output.table(["run", "pipeline", "status", "took", "verdict"], rows, right=["took"], cut="verdict")
+
+
+def _standing(state: RunState) -> str:
+    from modelpress.report.evidence import verdict
+
+    if state.status.final:
+        return verdict(state)
+    total = len(state.plan.steps)
+    return f"{total - state.open_steps:,} of {total:,} steps"
+
+
+def summary(state: RunState) -> dict[str, Any]:
+    """A run in a line, as JSON."""
+    from modelpress.report.evidence import verdict
+
+    keys = {"run_id", "status", "submitted_s", "ended_s", "resumed_from", "priority", "open_steps", "outputs"}
+    return {"name": state.plan.name, "verdict": verdict(state), **state.model_dump(mode="json", include=keys)}
+
+
+def as_record(state: RunState) -> dict[str, Any]:
+    """A run with everything that is known of it, as JSON."""
+    from modelpress.report.evidence import verdict
+
+    return {"verdict": verdict(state), **state.model_dump(mode="json")}
 
 
 def steps(state: RunState) -> None:

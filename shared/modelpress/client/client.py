@@ -302,7 +302,11 @@ class Client:
     def _shown(self, run: str, progress: bool, *, watching: bool) -> Display:
         if not progress:
             return SilentDisplay()
-        return display(self.engine.get(run), note=lambda: driver_note(self.engine.driver_pid(), run, watching))
+        return display(self.engine.get(run), note=lambda: self.driver_note(run, watching))
+
+    def driver_note(self, run: str, watching: bool = True) -> str:
+        """Who drives the home where this process does not; for who only watches ``run`` also that nothing does."""
+        return driver_note(self.engine.driver_pid(), run, watching)
 
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """Steps that failed and records that could not be read, oldest first, until they are replayed or dropped."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -123,15 +123,18 @@ class Run:
         """
         return self._client.engine.logs(self.id, step)
 
-    def follow_logs(self, write: Write, step: str | None = None) -> Run:
-        """Tell ``write`` (step, text) what a step, or every step, wrote and writes, until the run ends; return it.
+    def follow_logs(
+        self, write: Write, step: str | None = None, on_wait: Callable[[], None] = lambda: None
+    ) -> RunState:
+        """Tell ``write`` (step, text) what a step, or every step, wrote and writes, until the run ends; how it ended.
+
+        ``on_wait`` is called now and then meanwhile.
 
         Raises:
             NotFoundError: the run has no such step.
             KeyboardInterrupt: Ctrl-C; the run goes on.
         """
-        follow_logs(self._client.engine, self.id, step, write)
-        return self
+        return follow_logs(self._client.engine, self.id, step, write, on_wait)
 
     def export(self, path: str | Path) -> Path:
         """Write the run with its artifacts, results and logs as one file for `Client.import_run`; return where.

@@ -1,26 +1,23 @@
-"""``run`` and what can be done with runs after."""
+"""What starts, follows and ends runs: ``run``, ``submit``, ``watch``, ``resume``, ``cancel``, ``rm``."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from modelpress.cli import options, output, tables
+from modelpress.cli import completion, options, output, tables
 
 if TYPE_CHECKING:
+    from modelpress.client.client import Client
     from modelpress.client.run import Run
-    from modelpress.engine.state import RunState
 
 PANEL = "Runs"
 INTERRUPTED = 130
 
 
 def register(app: typer.Typer) -> None:
-    app.command("run", rich_help_panel=PANEL)(run)
-    app.command("list", rich_help_panel=PANEL)(list_runs)
-    for command in (get, report, logs, cancel, resume):
+    for command in (run, submit, watch, resume, cancel, rm):
         app.command(rich_help_panel=PANEL)(command)
 
 
@@ -30,17 +27,60 @@ def run(
     data: options.Data = None,
     settings: options.Settings = None,
     seed: options.Seed = None,
+    priority: options.Priority = 0,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
     """Run a pipeline and follow it. Ctrl-C cancels; what was finished is kept for resume."""
     values = options.parse_settings(settings)
     with options.client(home) as client:
-        follow(client.run(pipeline, model=model, data=data, set=values, seed=seed), as_json)
+        follow(client.run(pipeline, model=model, data=data, set=values, seed=seed, priority=priority), as_json)
+
+
+def submit(
+    pipeline: options.Pipeline,
+    model: options.Model = None,
+    data: options.Data = None,
+    settings: options.Settings = None,
+    seed: options.Seed = None,
+    priority: options.Priority = 0,
+    home: options.Home = None,
+    as_json: options.Json = False,
+) -> None:
+    """Record a run and return at once; whatever drives the home does it."""
+    values = options.parse_settings(settings)
+    with options.client(home) as client:
+        made = client.submit(pipeline, model=model, data=data, set=values, seed=seed, priority=priority)
+        tell_submitted(client, made, as_json)
+
+
+def tell_submitted(client: Client, made: Run, as_json: bool) -> None:
+    """The run's id, and who does it."""
+    driver_pid = client.engine.driver_pid()
+    if as_json:
+        output.emit_json({"run_id": made.id, "driver_pid": driver_pid})
+        return
+    output.say(f"submitted {made.id}")
+    if driver_pid is None:
+        output.complain(f"nothing drives this home now: modelpress resume {made.id} does, and so does any run")
+    else:
+        output.complain(f"process {driver_pid} drives this home: modelpress watch {made.id} follows")
+
+
+def watch(run_id: options.RunId, home: options.Home = None, as_json: options.Json = False) -> None:
+    """Follow a run that another terminal drives. Ctrl-C only stops watching."""
+    with options.client(home) as client:
+        found = client.get(run_id)
+        try:
+            found.watch()
+        except KeyboardInterrupt:
+            output.complain(f"no longer watching; the run goes on. To end it: modelpress cancel {found.id}")
+            raise typer.Exit(INTERRUPTED) from None
+        finish(found, as_json)
 
 
 def resume(run_id: options.RunId, home: options.Home = None, as_json: options.Json = False) -> None:
-    """Run a pipeline again from where a run failed or was cancelled; finished steps come from the cache."""
+    """Go on with a run that did not end; run one that failed or was cancelled again, finished steps from the cache."""
     with options.client(home) as client:
         follow(client.get(run_id).resume(), as_json)
 
@@ -48,13 +88,7 @@ def resume(run_id: options.RunId, home: options.Home = None, as_json: options.Js
 def follow(submitted: Run, as_json: bool) -> None:
     """Wait for a run, tell what came out, and exit with its code."""
     wait(submitted)
-    state = submitted.state
-    if as_json:
-        output.emit_json(as_record(state))
-    else:
-        tables.result(submitted)
-    if not submitted.succeeded:
-        raise typer.Exit(1)
+    finish(submitted, as_json)
 
 
 def wait(submitted: Run) -> None:
@@ -66,78 +100,36 @@ def wait(submitted: Run) -> None:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def list_runs(home: options.Home = None, as_json: options.Json = False) -> None:
-    """List the runs, newest first."""
-    with options.client(home) as client:
-        states = [run.state for run in client.runs()]
+def finish(ended: Run, as_json: bool) -> None:
+    """Tell what came out of a run, and exit with its code."""
     if as_json:
-        output.emit_json([summary(state) for state in states])
+        output.emit_json(tables.as_record(ended.state))
     else:
-        tables.runs(states)
-
-
-def summary(state: RunState) -> dict[str, Any]:
-    """A run in a line, as JSON."""
-    from modelpress.report.evidence import verdict
-
-    keys = {"run_id", "status", "submitted_s", "ended_s", "resumed_from", "outputs"}
-    return {"name": state.plan.name, "verdict": verdict(state), **state.model_dump(mode="json", include=keys)}
-
-
-def as_record(state: RunState) -> dict[str, Any]:
-    """A run with everything that is known of it, as JSON."""
-    from modelpress.report.evidence import verdict
-
-    return {"verdict": verdict(state), **state.model_dump(mode="json")}
-
-
-def get(run_id: options.RunId, home: options.Home = None, as_json: options.Json = False) -> None:
-    """Show a run: verdict, steps, figures, outputs."""
-    with options.client(home) as client:
-        found = client.get(run_id)
-        if as_json:
-            output.emit_json(as_record(found.state))
-        else:
-            tables.steps(found.state)
-            tables.result(found)
-
-
-def report(
-    run_id: options.RunId,
-    html: Annotated[Path, typer.Option("--html", help="The file to write.")],
-    home: options.Home = None,
-) -> None:
-    """Write a run's report: one HTML file with the evidence, that needs nothing else."""
-    with options.client(home) as client:
-        output.say(f"wrote {client.get(run_id).report(html)}")
-
-
-def logs(
-    run_id: options.RunId,
-    step: Annotated[str | None, typer.Argument(help="A step's id; all steps when omitted.")] = None,
-    home: options.Home = None,
-    as_json: options.Json = False,
-) -> None:
-    """Print the logs of a run's steps."""
-    from modelpress.errors import NotFoundError, nearest
-
-    with options.client(home) as client:
-        found = client.get(run_id)
-        ids = [planned.id for planned in found.state.plan.steps]
-        if step is not None and step not in ids:
-            raise NotFoundError(f"run {found.id} has no step '{step}': {nearest(step, ids)}")
-        texts = {step_id: found.logs(step_id) for step_id in ([step] if step else ids)}
-    if as_json:
-        output.emit_json(texts)
-        return
-    for step_id, text in texts.items():
-        if text:
-            output.write(f"--- {step_id}\n{text.rstrip()}\n")
+        tables.result(ended)
+    if not ended.succeeded:
+        raise typer.Exit(1)
 
 
 def cancel(run_id: options.RunId, home: options.Home = None) -> None:
-    """Cancel a run; what was finished is kept."""
+    """End a run and its steps; what was finished is kept."""
     with options.client(home) as client:
         found = client.get(run_id)
-        found.cancel()
-    output.say(f"asked run {found.id} to stop; modelpress resume {found.id} goes on from what is finished")
+        if found.status.final:
+            output.say(f"run {found.id} has ended already: {found.status}")
+            return
+        status = found.cancel()
+    told = f"run {found.id} is {status}" if status.final else f"asked run {found.id} to stop; it is {status} yet"
+    output.say(f"{told}. Go on from what is finished: modelpress resume {found.id}")
+
+
+def rm(
+    run_ids: Annotated[
+        list[str], typer.Argument(metavar="RUN...", help=options.RUN_HELP, autocompletion=completion.complete_run)
+    ],
+    home: options.Home = None,
+) -> None:
+    """Forget runs that have ended, and their logs; gc frees what only they kept."""
+    with options.client(home) as client:
+        for found in [client.get(run_id) for run_id in run_ids]:
+            found.remove()
+            output.say(f"removed {found.id}")
