@@ -69,7 +69,9 @@ class Engine:
         self._catalogue = catalogue
         self._threads = settings.threads
         self._cores = max(settings.threads, usable_cores())
-        self._children = Children(warm, home.worker_log_path, self._cores)
+        self._warm = tuple(warm)
+        self._children: Children | None = None
+        """Started by the first `drive`: who only reads needs none."""
 
     def submit(self, plan: Plan, inputs: Mapping[str, Digest], resumed_from: str = "", priority: int = 0) -> str:
         """Record a run; its id. It waits until something drives the home.
@@ -262,7 +264,8 @@ class Engine:
         return self.home.driver_pid()
 
     def close(self) -> None:
-        self._children.close()
+        if self._children is not None:
+            self._children.close()
         self._view.close()
         self._bus.close()
 
@@ -315,6 +318,8 @@ class Engine:
             yield coordinator
 
     def _host(self, tell: OnEvent) -> Host:
+        if self._children is None:
+            self._children = Children(self._warm, self.home.worker_log_path, self._cores)
         return Host(
             self._bus,
             self.store,
