@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 
 from modelpress.artifacts.digest import Digest, digest_of
 from modelpress.artifacts.filesystem import FilesystemStore
@@ -25,6 +26,11 @@ WRITES: dict[str, Callable[[FilesystemStore], object]] = {
 def artifact(store: Store, name: str, kind: Kind = Kind.MODEL) -> Digest:
     """Three blobs, one of which every artifact has."""
     return put_artifact(store, kind, {"name": name}, {"own": f"layer of {name}".encode(), "shared": SHARED})
+
+
+def blob_path(root: Path, digest: Digest) -> Path:
+    """Where the store of the default tenant at ``root`` keeps a blob."""
+    return root / "default" / "blobs" / "sha256" / digest.removeprefix("sha256:")
 
 
 def key_of(name: str) -> str:

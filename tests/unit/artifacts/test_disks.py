@@ -15,7 +15,7 @@ from modelpress.artifacts.verify import verify
 from modelpress.catalogue import Kind
 from modelpress.errors import CorruptBlobError, InputError, StoreError, StoreFullError
 from tests.unit.artifacts.disks import disk_of_1_mb, remounted_read_only
-from tests.unit.artifacts.made import KEY, WRITES
+from tests.unit.artifacts.made import KEY, WRITES, blob_path
 
 REMOVALS: dict[str, Callable[[FilesystemStore], object]] = {
     "blob": lambda store: store.blobs.discard(digest_of(b"kept")),
@@ -117,7 +117,7 @@ def test_no_store_can_be_made_on_a_read_only_disk(tmp_path: Path) -> None:
 def test_a_corrupt_blob_on_a_read_only_disk_is_found_each_time(tmp_path: Path) -> None:
     with disk_of_1_mb(tmp_path / "disk") as disk:
         digest = FilesystemStore(disk).blobs.put([b"whole"])
-        (disk / "default/blobs/sha256" / digest.removeprefix("sha256:")).write_bytes(b"wrong")
+        blob_path(disk, digest).write_bytes(b"wrong")
         with remounted_read_only(disk):
             store = FilesystemStore(disk)
             for _ in range(2):

@@ -15,7 +15,7 @@ from modelpress.artifacts.digest import Digest, digest_of
 from modelpress.artifacts.filesystem import FilesystemStore
 from modelpress.artifacts.streams import CHUNK_BYTES
 from modelpress.errors import CorruptBlobError, InputError, NotFoundError, StoreError, StoreFullError
-from tests.unit.artifacts.made import KEY, WRITES
+from tests.unit.artifacts.made import KEY, WRITES, blob_path
 
 
 def visible(root: Path) -> list[str]:
@@ -182,7 +182,7 @@ def test_a_temporary_file_that_somebody_holds_is_not_swept(store: FilesystemStor
 
 def test_what_was_set_aside_is_swept_when_it_is_old(store: FilesystemStore, tmp_path: Path) -> None:
     digest = store.blobs.put([b"whole"])
-    path = tmp_path / "default/blobs/sha256" / digest.removeprefix("sha256:")
+    path = blob_path(tmp_path, digest)
     path.write_bytes(b"spoiled")
     os.utime(path, (1, 1))
     with pytest.raises(CorruptBlobError):

@@ -1,8 +1,18 @@
 """Processes write and find what others collect at the same moment."""
 
+import os
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+
+import pytest
+
+from modelpress.artifacts import files
+from modelpress.artifacts.digest import Digest
+from modelpress.artifacts.filesystem import FilesystemStore
+from tests.unit.artifacts.made import KEY, blob_path
 
 COLLECTOR = """
 import time
@@ -94,3 +104,40 @@ def test_an_artifact_that_was_put_or_found_whole_stays_whole(tmp_path: Path) -> 
     removed, hits = hammer(tmp_path, ARTIST)
     assert removed > 0, "they met"
     assert int(hits) > 0, "they met"
+
+
+TOUCHES: dict[str, Callable[[FilesystemStore, Digest], object]] = {
+    "put": lambda store, digest: store.blobs.put([b"data"]),
+    "refresh": lambda store, digest: store.upkeep.refresh(digest),
+    "save": lambda store, digest: store.slots.save(KEY, b"new"),
+}
+
+
+@pytest.mark.parametrize("touch", TOUCHES)
+def test_what_is_touched_between_the_look_and_the_removal_is_not_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, touch: str
+) -> None:
+    store = FilesystemStore(tmp_path)
+    digest = store.blobs.put([b"data"])
+    store.slots.save(KEY, b"old")
+    for path in (blob_path(tmp_path, digest), tmp_path / "default/slots" / KEY):
+        os.utime(path, (1, 1))
+    told: list[object] = []
+    toucher = threading.Thread(target=lambda: told.append(TOUCHES[touch](store, digest)))
+    real_age_s = files.age_s
+
+    def age_s(status: os.stat_result) -> float:
+        """As it was when it was looked at; the toucher has its chance before the removal."""
+        toucher.start()
+        toucher.join(0.3)
+        return real_age_s(status)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "age_s", age_s)
+        removed = store.upkeep.remove_slot(KEY, 60) if touch == "save" else store.upkeep.remove_blob(digest, 60)
+    toucher.join()
+    assert removed
+    if touch == "save":
+        assert store.slots.load(KEY) == b"new"
+    else:
+        assert (store.blobs.size(digest) is not None) == (told != [None]), "who was told that it is there has it"

@@ -7,7 +7,7 @@ from modelpress.artifacts.memory import MemoryStore
 from modelpress.artifacts.usage import OTHER, Keeper, Share, usage
 from modelpress.catalogue import Kind
 from modelpress.errors import CorruptBlobError
-from tests.unit.artifacts.made import SHARED, artifact, key_of, result
+from tests.unit.artifacts.made import SHARED, artifact, blob_path, key_of, result
 
 
 def test_every_blob_counts_once_under_its_first_keeper() -> None:
@@ -48,7 +48,7 @@ def test_a_store_of_nothing_takes_nothing() -> None:
 def test_what_was_set_aside_is_a_leftover(tmp_path: Path) -> None:
     store = FilesystemStore(tmp_path)
     digest = store.blobs.put([b"whole"])
-    (tmp_path / "default/blobs/sha256" / digest.removeprefix("sha256:")).write_bytes(b"spoiled")
+    blob_path(tmp_path, digest).write_bytes(b"spoiled")
     with pytest.raises(CorruptBlobError):
         store.blobs.read(digest)
     told = usage(store)
