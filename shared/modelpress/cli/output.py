@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PIPED_WIDTH = 160
-COLUMN_GAP = 2
+COLUMN_GAP = 3
+EDGES = 2
 SHORTEST_CUT = 12
 
 
@@ -91,4 +92,4 @@ def _room(columns: Sequence[str], rows: Sequence[Sequence[Text]], cut: str, widt
     """What the other columns leave to the one that is cut; never less than a word."""
     others = [i for i, column in enumerate(columns) if column != cut]
     taken = sum(max(len(columns[i]), *(row[i].cell_len for row in rows)) if rows else len(columns[i]) for i in others)
-    return max(SHORTEST_CUT, width - taken - COLUMN_GAP * len(others))
+    return max(SHORTEST_CUT, width - taken - COLUMN_GAP * len(others) - EDGES)

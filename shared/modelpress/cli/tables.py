@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelpress.cli import output
@@ -10,8 +10,11 @@ from modelpress.cli import output
 if TYPE_CHECKING:
     from modelpress.artifacts.manifest import Manifest
     from modelpress.artifacts.refs import TaggedArtifact
+    from modelpress.catalogue import Catalogue
     from modelpress.client.run import Run
     from modelpress.engine.state import RunState
+    from modelpress.pipeline.foresee import Foresight
+    from modelpress.pipeline.plan import Plan, PlannedStep, Source
     from modelpress.report.evidence import Candidate
 
 STYLES = {"succeeded": "green", "failed": "bold red", "refused": "yellow", "cancelled": "yellow", "running": "cyan"}
@@ -117,3 +120,30 @@ def about(manifest: Manifest) -> str:
 
 def _size(manifest: Manifest) -> int:
     return sum(layer.size_bytes for layer in manifest.layers)
+
+
+def plan(plan: Plan, catalogue: Catalogue, foreseen: Mapping[str, Foresight]) -> None:
+    """One line a step: what it costs, whether the cache has it, what guards it, what it reads (``*``: by default)."""
+    heads = ("step", "method", "cost", "cache", "guards", "reads")
+    rows = [
+        [step.id, step.uses, catalogue[step.uses].cost, foreseen.get(step.id, ""), _guards(step), _reads(step)]
+        for step in plan.steps
+    ]
+    kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
+    output.table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows], cut="reads")
+    if any(step.resolved for step in plan.steps):
+        output.say("* not in the pipeline: filled by default", "dim")
+
+
+def _guards(step: PlannedStep) -> str:
+    conditions = [("when", step.when), ("gate", step.gate)]
+    return "; ".join(f"{word} {name} {limit}" for word, named in conditions for name, limit in named.items())
+
+
+def _reads(step: PlannedStep) -> str:
+    marked = ((port, "*" if port in step.resolved else "", source) for port, source in step.inputs.items())
+    return ", ".join(f"{port} = {_source(source)}{mark}" for port, mark, source in marked)
+
+
+def _source(source: Source) -> str:
+    return source if isinstance(source, str) else f"[{', '.join(source)}]"

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from modelpress.engine.driver import Engine
     from modelpress.engine.events import DeadLetter
     from modelpress.graph.inputs import Dynamic, ExampleInputs
+    from modelpress.pipeline.foresee import Foresight
     from modelpress.report.evidence import Candidate
     from modelpress.report.facts import Facts
     from modelpress.xray.findings import XRay
@@ -183,6 +184,13 @@ class Client:
         given = {name: str(ref) for name, ref in (("model", model), ("data", data)) if ref is not None}
         spec = load_pipeline(pipeline)
         return validate(spec, self.catalogue, given, set, seed=seed, require_inputs=require_inputs)
+
+    def foreseen(self, plan: Plan) -> dict[str, Foresight]:
+        """By step whether a run of ``plan`` would find its result: "cached", "runs", or "unknown" before it runs."""
+        from modelpress.client.foresight import foresee
+        from modelpress.engine.home import TENANT
+
+        return foresee(self.store, plan, TENANT, self.settings.threads)
 
     def run(
         self,

@@ -5,10 +5,13 @@ from __future__ import annotations
 import codecs
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from modelpress.engine.driver import Engine
 from modelpress.engine.state import RunState, StepStatus
 from modelpress.errors import NotFoundError, nearest
+
+if TYPE_CHECKING:
+    from modelpress.engine.driver import Engine
 
 CHUNK_BYTES = 1 << 20
 UTF8 = codecs.getincrementaldecoder("utf-8")

@@ -6,14 +6,17 @@ import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.gc import Collected, collect
 from modelpress.artifacts.usage import Usage, usage
 from modelpress.artifacts.verify import Damage, Progress, verify
-from modelpress.engine.driver import Engine
 from modelpress.engine.state import RunState
 from modelpress.errors import InputError
+
+if TYPE_CHECKING:
+    from modelpress.engine.driver import Engine
 
 DAY_S = 86_400.0
 MIN_DRIVEN_GRACE_S = 600.0

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelpress.cli import options, output
+from modelpress.cli import completion, options, output
 
 if TYPE_CHECKING:
     from modelpress.catalogue import MethodInfo, Port
@@ -19,7 +19,11 @@ def register(app: typer.Typer) -> None:
 
 def methods(
     name: Annotated[
-        str | None, typer.Argument(help="A method, such as pruner/network-slimming; all when omitted.")
+        str | None,
+        typer.Argument(
+            help="A method, such as pruner/network-slimming; all when omitted.",
+            autocompletion=completion.complete_method,
+        ),
     ] = None,
     as_json: options.Json = False,
 ) -> None:

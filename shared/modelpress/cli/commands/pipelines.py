@@ -1,4 +1,4 @@
-"""``recipes``, ``validate``, ``plan``: what ships, what is wrong, what would happen. No torch."""
+"""``recipes``, ``validate``, ``plan``, ``schema``: what ships, what is wrong, what would happen. No torch."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from modelpress.cli import options, output
+from modelpress.cli import completion, options, output, tables
 
 if TYPE_CHECKING:
+    from modelpress.catalogue import Catalogue
+    from modelpress.client.client import Client
+    from modelpress.pipeline.foresee import Foresight
     from modelpress.pipeline.plan import Plan
     from modelpress.recipes import Recipe
 
@@ -18,12 +21,14 @@ PANEL = "Pipelines"
 
 
 def register(app: typer.Typer) -> None:
-    for command in (validate, plan, recipes):
+    for command in (validate, plan, recipes, schema):
         app.command(rich_help_panel=PANEL)(command)
 
 
 def recipes(
-    name: Annotated[str | None, typer.Argument(help="A recipe; all when omitted.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="A recipe; all when omitted.", autocompletion=completion.complete_recipe)
+    ] = None,
     as_json: options.Json = False,
 ) -> None:
     """List the pipelines that ship, or show one: its parameters and its YAML to copy."""
@@ -58,7 +63,7 @@ def describe(recipe: Recipe) -> dict[str, Any]:
 
 
 def validate(pipeline: options.Pipeline, settings: options.Settings = None, as_json: options.Json = False) -> None:
-    """Check a pipeline; every fault is shown with its path and line. Exit code 2 when there is one."""
+    """Check a pipeline; every fault is shown with its path, line and column. Exit code 2 when there is one."""
     from modelpress.errors import SpecError
 
     try:
@@ -80,35 +85,73 @@ def plan(
     data: options.Data = None,
     settings: options.Settings = None,
     seed: options.Seed = None,
+    details: Annotated[bool, typer.Option("--details", help="Every parameter, output and need of each step.")] = False,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
-    """Show what would run: inputs resolved, every default filled; what an x-ray found not to pay. Nothing runs."""
+    """Show what would run: what each step reads, costs, and finds in the cache; what does not pay. Nothing runs."""
     from modelpress.catalogue import load_catalogue
     from modelpress.pipeline.render import render_plan
 
     made = _plan(pipeline, model, data, settings, seed)
+    catalogue = load_catalogue()
+    seen = _look_ahead(made, model, home)
     if as_json:
-        output.emit_json(made.model_dump(mode="json"))
-    else:
-        output.say(render_plan(made, load_catalogue()))
-        for line in _advice(made, model, home):
-            output.say(f"warning: {line}", "yellow")
+        output.emit_json(_planned(made, catalogue, seen))
+        return
+    output.say(f"{made.name}, seed {made.seed}, {len(made.steps):,} steps", "bold")
+    for name, ref in made.inputs.items():
+        output.say(f"inputs.{name} = {ref or 'to be given'}  {seen.digests.get(name, '')}".rstrip())
+    tables.plan(made, catalogue, seen.foreseen)
+    if details:
+        output.say(render_plan(made, catalogue))
+    for line in seen.advice:
+        output.say(f"warning: {line}", "yellow")
 
 
-def _advice(plan: Plan, model: str | None, home: Path | None) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class Ahead:
+    """What a home tells of a plan: digests of its inputs, what is in the cache, what an x-ray found not to pay."""
+
+    digests: dict[str, str] = dataclasses.field(default_factory=dict)
+    foreseen: dict[str, Foresight] = dataclasses.field(default_factory=dict)
+    advice: list[str] = dataclasses.field(default_factory=list)
+
+
+def _look_ahead(plan: Plan, model: str | None, home: Path | None) -> Ahead:
+    """Nothing where there is no home: a look makes none."""
+    from modelpress.client.foresight import known_inputs
+    from modelpress.config.settings import load_settings
+
+    if not (home or load_settings().home).is_dir():
+        return Ahead()
+    with options.client(home) as client:
+        digests: dict[str, str] = {**known_inputs(client.store, plan)}
+        return Ahead(digests, client.foreseen(plan), _advice(client, plan, digests.get("model") if model else None))
+
+
+def _planned(plan: Plan, catalogue: Catalogue, seen: Ahead) -> dict[str, Any]:
+    """A plan as JSON, each step with its cost class and what is foreseen of it."""
+    record = plan.model_dump(mode="json")
+    for step in record["steps"]:
+        step |= {"cost": str(catalogue[step["uses"]].cost), "foreseen": seen.foreseen.get(step["id"], "unknown")}
+    return {**record, "digests": seen.digests, "advice": seen.advice}
+
+
+def _advice(client: Client, plan: Plan, model: str | None) -> list[str]:
     """What an x-ray on this machine found not to pay; a model that is not there yet has had none."""
-    from modelpress.errors import NotFoundError
+    from modelpress.artifacts.digest import Digest
     from modelpress.xray.targets import advice
 
-    if model is None:
-        return []
-    with options.client(home) as client:
-        try:
-            digest = client.artifact(model).digest
-        except NotFoundError:
-            return []
-        return advice(client.store, plan, digest, client.catalogue)
+    return advice(client.store, plan, Digest(model), client.catalogue) if model else []
+
+
+def schema() -> None:
+    """Print the JSON Schema of pipelines, for editors."""
+    from modelpress.catalogue import load_catalogue
+    from modelpress.pipeline.schema import pipeline_schema
+
+    output.emit_json(pipeline_schema(load_catalogue()))
 
 
 def _plan(pipeline: str, model: str | None, data: str | None, settings: list[str] | None, seed: int | None) -> Plan:
