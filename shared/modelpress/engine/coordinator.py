@@ -10,7 +10,7 @@ import base64
 import time
 from collections.abc import Callable, Iterable, Sequence
 
-from modelpress.bus.ports import Bus, Message, Partition, Record, after, partition_of
+from modelpress.bus.ports import Bus, Consumer, Message, Partition, Record, after, partition_of
 from modelpress.engine.commands import command_of
 from modelpress.engine.dispatch import Dispatcher, Wait
 from modelpress.engine.events import (
@@ -25,7 +25,10 @@ from modelpress.engine.events import (
     RunSubmitted,
     StepGranted,
     StepInterrupted,
+    StepLeft,
+    StepReady,
     StepWaits,
+    StepWithdrawn,
     cancel_message,
     command_message,
     dead_letter_message,
@@ -36,7 +39,7 @@ from modelpress.engine.events import (
 )
 from modelpress.engine.fold import PoolOf, Word, fold, offer
 from modelpress.engine.records import RunsView, run_messages
-from modelpress.engine.state import RunState, StepStatus
+from modelpress.engine.state import RunState, StepState, StepStatus
 from modelpress.engine.timers import Due, Timers
 from modelpress.errors import BusError, FencedError
 
@@ -63,12 +66,13 @@ class Coordinator:
         on_event: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self._bus = bus
-        self._consumer = bus.consumer(GROUP, [EVENTS, PLACES])
+        self._consumer: Consumer | None = None
         self._pool_of = pool_of
         self._partitions = partitions
         self._lease_s = lease_s
         self._clock = clock
         self._on_event = on_event
+        self._looked_s = clock()
         self._forget()
 
     def advance(self) -> bool:
@@ -83,7 +87,8 @@ class Coordinator:
             self._forget()
             return True
         except BaseException:
-            # What is in memory may be ahead of what was written: the log is the truth.
+            # The log is the truth: memory may be ahead of it, and the consumer past records that were not committed.
+            self.close()
             self._forget()
             raise
 
@@ -93,17 +98,21 @@ class Coordinator:
 
     def filenos(self) -> list[int]:
         """What to select on."""
-        return [self._consumer.fileno()]
+        return [self._consumer.fileno()] if self._consumer else []
 
     def due_s(self) -> float:
         """By when, on the monotonic clock, `advance` must be called although nothing came."""
         return self._timers.next_s()
 
     def close(self) -> None:
-        self._consumer.close()
+        """Leave the other coordinators the work; `advance` takes it up again."""
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            consumer.close()
 
     def _forget(self) -> None:
         self._owned = _NOBODY
+        self._offsets: dict[Partition, int] = {}
         self._runs: dict[str, RunState] = {}
         self._dispatchers: dict[str, Dispatcher] = {}
         self._timers = Timers(self._lease_s)
@@ -111,28 +120,40 @@ class Coordinator:
         """Words about places that came before all events were read; None once the queues stand."""
 
     def _turn(self) -> bool:
-        records = self._consumer.poll()
-        if self._consumer.assigned != self._owned:
-            self._take_over()
-        batch = _Batch(self._runs)
+        self._consumer = consumer = self._consumer or self._bus.consumer(GROUP, [EVENTS, PLACES])
+        records = consumer.poll()
+        if consumer.assigned != self._owned:
+            self._take_over(consumer.assigned)
+        self._look()
+        batch = _Batch()
         for record in records:
             self._read(record, batch)
-        self._expire(batch)
-        if self._early is not None and self._consumer.caught_up():
+        if self._timers.next_s() <= self._looked_s and consumer.caught_up():
+            self._expire(batch)
+        if self._early is not None and consumer.caught_up():
             self._restore_queues()
         if self._early is None:
             self._grant(batch)
+        self._offsets |= after(records)
         out = batch.messages(self._runs)
         if records or out:
-            self._consumer.commit(after(records), out)
+            # All that was read, so that who lost a partition grants nothing from it either.
+            consumer.commit(self._offsets, out)
         for event in batch.events:
             self._on_event(event)
         return bool(records or out)
 
-    def _take_over(self) -> None:
+    def _look(self) -> None:
+        """Note the time. After an absence of our own nobody is late: nobody could be heard."""
+        now_s = self._clock()
+        if now_s - self._looked_s > self._lease_s / 3:
+            self._timers.renew(now_s)
+        self._looked_s = now_s
+
+    def _take_over(self, assigned: frozenset[Partition]) -> None:
         """Begin with what the log says of the partitions that are ours now; every lease begins anew."""
         self._forget()
-        self._owned = self._consumer.assigned
+        self._owned = assigned
         now_s = self._clock()
         for state in self._all_runs():
             if self._owns(EVENTS, state.run_id):
@@ -168,16 +189,23 @@ class Coordinator:
             return
         self._runs[event.run_id] = state
         batch.note(before, state, folded.changed)
-        batch.out += [_word_message(word) for word in folded.words]
-        now_s = self._clock()
-        if isinstance(event, RunSubmitted | RunCancelled) or state.ending or state.status.final:
-            self._timers.follow_all(state, now_s)
-            return
-        for step_id in folded.changed | {event.step_id}:
-            if step_id in state.steps:
-                self._timers.follow(state, step_id, now_s)
+        for word in folded.words:
+            self._say(word, state, batch)
+        for step_id in folded.changed.union(_alive(state, event)):
+            self._timers.follow(state, step_id, self._looked_s)
+
+    def _say(self, word: Word, state: RunState, batch: _Batch) -> None:
+        batch.out.append(_word_message(word))
+        if isinstance(word, CancelWork):
+            for step in _stopped(state, word):
+                self._timers.leave(state.run_id, step.id, step.attempt, self._looked_s)
+        elif not isinstance(word, DeadLetter) and self._owns(PLACES, word.pool) and self._early is None:
+            # At once, so that nothing is granted that this very turn withdraws.
+            self._dispatcher(word.pool).take(word)
 
     def _hear(self, word: PlaceWord) -> None:
+        if isinstance(word, StepReady | StepWithdrawn) and _run_of(word) in self._runs:
+            return  # Our own: heard when it was said.
         if self._early is not None:
             self._early.append(word)
         else:
@@ -188,8 +216,8 @@ class Coordinator:
 
     def _restore_queues(self) -> None:
         """Queues and places as the runs say, then what was said since."""
-        for state in self._all_runs():
-            self._restore(self._runs.get(state.run_id, state))
+        for state in ({state.run_id: state for state in self._all_runs()} | self._runs).values():
+            self._restore(state)
         early, self._early = self._early or [], None
         for word in early:
             self._hear(word)
@@ -205,9 +233,19 @@ class Coordinator:
                 self._dispatcher(pool).restore(command_of(state, planned), step.partition)
 
     def _expire(self, batch: _Batch) -> None:
-        now_s = self._clock()
-        if self._timers.next_s() <= now_s and self._consumer.caught_up():
-            batch.out += [event_message(_event_of(due, self._lease_s)) for due in self._timers.passed(now_s)]
+        for due in self._timers.passed(self._looked_s):
+            if due.what == "leave":
+                self._release(due, batch)
+            else:
+                batch.out.append(event_message(_event_of(due, self._lease_s)))
+
+    def _release(self, due: Due, batch: _Batch) -> None:
+        """Free the place of an attempt that was to stop and of which nobody said that it left: its command was lost."""
+        state = self._runs[due.run_id]
+        pool, partition = self._pool_of(state.plan.step(due.step_id)), state.steps[due.step_id].partition
+        if partition is not None:
+            about = {"run_id": due.run_id, "step_id": due.step_id, "attempt": due.attempt}
+            batch.out.append(place_message(StepLeft(pool=pool, partition=partition, **about)))
 
     def _grant(self, batch: _Batch) -> None:
         for pool, dispatcher in self._dispatchers.items():
@@ -225,7 +263,7 @@ class Coordinator:
 class _Batch:
     """What one turn writes."""
 
-    def __init__(self, runs: dict[str, RunState]) -> None:
+    def __init__(self) -> None:
         self.events: list[Event] = []
         self.out: list[Message] = []
         self._changed: dict[str, set[str]] = {}
@@ -235,7 +273,7 @@ class _Batch:
         """Remember which records of a run are not as they were."""
         if before is state:
             return
-        self._changed.setdefault(state.run_id, set()).update(changed)
+        self._changed.setdefault(state.run_id, set()).update(state.steps if before is None else changed)
         if before is None or any(getattr(before, name) != getattr(state, name) for name in _HEADER):
             self._headers.add(state.run_id)
 
@@ -264,6 +302,25 @@ def letter_of(record: Record, error: str) -> DeadLetter:
     )
 
 
+def _alive(state: RunState, event: Event) -> tuple[str, ...]:
+    """The step of whose current attempt ``event`` is a sign of life."""
+    if isinstance(event, RunSubmitted | RunCancelled) or event.step_id not in state.steps:
+        return ()
+    return (event.step_id,) if state.steps[event.step_id].attempt == event.attempt else ()
+
+
+def _stopped(state: RunState, word: CancelWork) -> list[StepState]:
+    """The steps that had a place and that ``word`` stops for good."""
+    steps = [state.steps[word.step_id]] if word.step_id else state.steps.values()
+    ended = (StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.SKIPPED)
+    meant = (step for step in steps if not word.step_id or step.attempt == word.attempt)
+    return [step for step in meant if step.partition is not None and step.status in ended]
+
+
+def _run_of(word: StepReady | StepWithdrawn) -> str:
+    return word.command.run_id if isinstance(word, StepReady) else word.run_id
+
+
 def _word_message(word: Word) -> Message:
     if isinstance(word, CancelWork):
         return cancel_message(word)
@@ -272,7 +329,7 @@ def _word_message(word: Word) -> Message:
 
 def _event_of(due: Due, lease_s: float) -> Event:
     about = {"run_id": due.run_id, "step_id": due.step_id, "attempt": due.attempt}
-    if not due.lease:
+    if due.what == "pause":
         return RetryDue(**about, at_s=time.time())
     reason = f"its worker was silent for {lease_s:g} s"
     return StepInterrupted(**about, at_s=time.time(), why="expired", reason=reason)

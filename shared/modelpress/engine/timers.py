@@ -6,19 +6,22 @@ Invariant: a deadline is counted from when *this* coordinator heard of it, by it
 
 from __future__ import annotations
 
+import itertools
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 from modelpress.engine.state import RunState, StepStatus
 
 
 @dataclass(frozen=True)
 class Due:
-    """The deadline of an attempt has passed: of its lease, or of the pause before it."""
+    """The deadline of an attempt has passed: of its lease, of the pause before it, or for its worker to leave it."""
 
     run_id: str
     step_id: str
     attempt: int
-    lease: bool
+    what: Literal["lease", "pause", "leave"]
 
 
 class Timers:
@@ -27,6 +30,7 @@ class Timers:
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
         self._deadlines: dict[tuple[str, str], tuple[float, Due]] = {}
+        self._leaving: dict[Due, float] = {}
 
     def follow(self, state: RunState, step_id: str, now_s: float) -> None:
         """Set, begin anew or drop the deadline of a step as its state asks, on any sign of life."""
@@ -36,7 +40,7 @@ class Timers:
         if state.status.final or not (out or paused):
             self._deadlines.pop((state.run_id, step_id), None)
             return
-        due = Due(state.run_id, step_id, step.attempt, lease=out)
+        due = Due(state.run_id, step_id, step.attempt, "lease" if out else "pause")
         known = self._deadlines.get((state.run_id, step_id))
         if paused and known is not None and known[1] == due:
             return
@@ -46,13 +50,30 @@ class Timers:
         for step_id in state.steps:
             self.follow(state, step_id, now_s)
 
+    def leave(self, run_id: str, step_id: str, attempt: int, now_s: float) -> None:
+        """Give the worker of an attempt that is to stop a lease to say that it left."""
+        self._leaving[Due(run_id, step_id, attempt, "leave")] = now_s + self._lease_s
+
+    def renew(self, now_s: float) -> None:
+        """Begin every lease anew: for a while nobody listened to signs of life."""
+        for name, (_, due) in self._deadlines.items():
+            if due.what == "lease":
+                self._deadlines[name] = (now_s + self._lease_s, due)
+        self._leaving = dict.fromkeys(self._leaving, now_s + self._lease_s)
+
     def passed(self, now_s: float) -> list[Due]:
-        """What is due, each told once a lease."""
+        """What is due, each told once a lease; who should have left, once."""
         found = [due for deadline_s, due in self._deadlines.values() if deadline_s <= now_s]
         for due in found:
             self._deadlines[due.run_id, due.step_id] = (now_s + self._lease_s, due)
-        return found
+        gone = [due for due, deadline_s in self._leaving.items() if deadline_s <= now_s]
+        for due in gone:
+            del self._leaving[due]
+        return found + gone
 
     def next_s(self) -> float:
         """When something is due next; infinity when nothing is waited for."""
-        return min((deadline_s for deadline_s, _ in self._deadlines.values()), default=float("inf"))
+        deadlines_s = itertools.chain(
+            (deadline_s for deadline_s, _ in self._deadlines.values()), self._leaving.values()
+        )
+        return min(deadlines_s, default=math.inf)

@@ -148,9 +148,9 @@ def test_a_condition_that_holds_lets_the_step_run() -> None:
     assert ready(story.tell(succeeded("a", top1=90.0))) == [("b", 1)]
 
 
-@pytest.mark.parametrize("metrics", [{}, {"top1": math.nan}])
-def test_a_condition_on_nothing_or_nan_skips(metrics: dict[str, float]) -> None:
-    story = Story(plan_of({"a": [], "b": []}, b={"when": {"a.top1": ">= 90"}}), succeeded("a", **metrics))
+@pytest.mark.parametrize("result", [succeeded("a"), succeeded("a", top1=math.nan)])
+def test_a_condition_on_nothing_or_nan_skips(result: StepSucceeded) -> None:
+    story = Story(plan_of({"a": [], "b": []}, b={"when": {"a.top1": ">= 90"}}), result)
     assert story.step("b").status is StepStatus.SKIPPED
 
 
@@ -231,6 +231,7 @@ def test_a_gate_on_nan_or_on_nothing_refuses() -> None:
         (plan_with([planned_step("a"), planned_step("a")]), "several steps are called a"),
         (plan_with([planned_step("a", gate={"top1": "about 3"})]), "step 'a': 'about 3' is no condition"),
         (plan_with([planned_step("a"), planned_step("b", when={"a.x": "!= 3"})]), "step 'b': '!= 3' is no condition"),
+        (plan_with([planned_step("a", params={"clip": math.inf})]), "step 'a': Out of range float values"),
         (plan_with([planned_step("a")], outputs={"x": "ghost.out"}), "needs steps that it lacks: ghost"),
     ],
 )

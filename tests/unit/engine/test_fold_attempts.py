@@ -6,7 +6,7 @@ from typing import get_args
 
 import pytest
 
-from modelpress.engine.events import CancelWork, DeadLetter, Interruption, StepReady
+from modelpress.engine.events import CancelWork, DeadLetter, Event, Interruption, StepReady
 from modelpress.engine.fold import BACKOFF_MAX_S, MAX_DEATHS, MAX_RETRIES, Folded, fold
 from modelpress.engine.state import RunStatus, StepStatus
 from tests.unit.engine.builders import (
@@ -154,10 +154,8 @@ def test_released_work_may_be_released_for_ever() -> None:
 def test_a_superseded_attempt_changes_and_says_nothing() -> None:
     story = running()
     story.tell(interrupted("a"), granted("a", 2))
-    late = [started("a"), succeeded("a"), failed("a"), granted("a", partition=5)]
-    for why in get_args(Interruption):
-        late.append(interrupted("a", why=why))
-    for event in late:
+    late: list[Event] = [started("a"), succeeded("a"), failed("a"), granted("a", partition=5)]
+    for event in (*late, *(interrupted("a", why=why) for why in get_args(Interruption))):
         assert fold(story.state, event, pool_of) == Folded(story.state)
 
 
