@@ -39,7 +39,7 @@ COLLECT_AFTER_S = 1.0
 what its process has then decides whether it is used again."""
 
 
-class _BrokenInputs(Exception):
+class BrokenInputsError(Exception):
     """Blobs of inputs, by port, cannot be read; the cause says what was met first."""
 
     def __init__(self, blobs: dict[str, tuple[str, ...]]) -> None:
@@ -152,7 +152,7 @@ def make_deterministic(seed: int, threads: int) -> None:
 def describe(error: Exception) -> Failed:
     """What the parent is told of an error."""
     match error:
-        case _BrokenInputs():
+        case BrokenInputsError():
             return Failed(fault="inputs-broken", message=str(error.__cause__), broken=error.blobs)
         case StoreFullError():
             return Failed(fault="store-full", message=str(error))
@@ -169,7 +169,7 @@ def _load_inputs(store: Store, inputs: Mapping[str, str | tuple[str, ...]]) -> d
     try:
         return {port: _load_input(store, digests) for port, digests in inputs.items()}
     except (NotFoundError, StoreError) as e:
-        raise _BrokenInputs(_broken_blobs(store, inputs)) from e
+        raise BrokenInputsError(_broken_blobs(store, inputs)) from e
 
 
 def _load_input(store: Store, digests: str | tuple[str, ...]) -> Any:

@@ -24,7 +24,7 @@ class Ear:
         if now_s < self._due_s and not select.select([self._reader], [], [], 0.0)[0]:
             return []
         records = self._reader.poll(limit=_BATCH)
-        self._due_s = -math.inf if records else now_s + POLL_EVERY_S
+        self._due_s = -math.inf if len(records) == _BATCH else now_s + POLL_EVERY_S
         return records
 
     def wake(self) -> None:

@@ -53,7 +53,7 @@ TICK_S = 0.25
 class Host:
     """One worker of ``pool``, for the tenant of ``address``: does what it is granted, and trusts that it fits.
 
-    ``children`` outlive it. ``log_path(run, step)`` is where a step's log lies. ``wanted`` is asked before a step
+    ``children`` outlive it, and serve one host at a time. ``log_path(run, step)`` is where a step's log lies. ``wanted`` is asked before a step
     starts and before its result is accepted; ``tell`` gets progress and log lines as they come. Leases are renewed
     three times in ``lease_s``.
     """
@@ -105,10 +105,10 @@ class Host:
         moved |= self._hear(now_s)
         if self._bench.attempts and now_s >= self._tick_due_s:
             self._look_after(now_s)
-        moved |= self._begin(now_s)
-        self._bench.grow(now_s)
         self._intake.commit()
         self._drop_lost()
+        moved |= self._begin(now_s)
+        self._bench.grow(now_s)
         self._flush()
         return moved
 

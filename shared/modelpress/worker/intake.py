@@ -85,7 +85,6 @@ class Intake:
                 self._consumer.commit({partition: self._marks.mark(partition, offsets)}, out)
             except FencedError:
                 self._notice(frozenset())
-                self._ear.wake()
                 return
             self._marks.close(partition, offsets)
             del self._done[partition]
@@ -128,3 +127,4 @@ class Intake:
             self._done.pop(partition, None)
         self.owned = assigned
         self._offer_due_s = 0.0
+        self._ear.wake()

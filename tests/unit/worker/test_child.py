@@ -5,16 +5,22 @@ from __future__ import annotations
 import errno
 import random
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from modelpress.artifacts.digest import Digest
+from modelpress.artifacts.filesystem import FilesystemStore
+from modelpress.artifacts.manifest import get_manifest
 from modelpress.artifacts.memory import MemoryStore
+from modelpress.artifacts.report import get_report, put_report
+from modelpress.catalogue import Kind
 from modelpress.errors import DataError, StepError, StoreFullError
-from modelpress.worker.child import describe, make_deterministic
+from modelpress.worker.child import BrokenInputsError, describe, make_deterministic, run_step
 from modelpress.worker.child_job import ChildJob, SlotCheckpoints
-from modelpress.worker.protocol import Log, Progress, Reply
+from modelpress.worker.protocol import Log, Progress, Reply, StepRequest, StoreAddress
 
 
 def job(told: list[Reply]) -> ChildJob:
@@ -102,3 +108,47 @@ def test_equal_seeds_give_equal_draws() -> None:
     assert draws(5) == draws(5)
     assert all(a != b for a, b in zip(draws(5), draws(6), strict=True))
     assert torch.are_deterministic_algorithms_enabled()
+
+
+def ignore(reply: Reply) -> None:
+    """Nobody listens."""
+
+
+def request(root: Path, key: str = "0" * 64, **inputs: str | tuple[str, ...]) -> StepRequest:
+    return StepRequest(
+        store=StoreAddress(root=str(root), tenant="default", durability="process"),
+        key=key,
+        run="modelpress.testing.toys:noop",
+        params_type="modelpress.testing.toys:NamedParams",
+        params={"name": "a"},
+        inputs=inputs,
+        outputs={"report": Kind.REPORT},
+        metrics=("value",),
+        seed=0,
+        threads=torch.get_num_threads(),
+        log_path="",
+    )
+
+
+@pytest.mark.usefixtures("_torch_as_before")
+def test_every_broken_blob_of_every_input_is_named(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    whole, *broken = (put_report(store, {"n": n}) for n in range(3))
+    blobs = [get_manifest(store, digest).layers[0].digest for digest in broken]
+    store.blobs.discard(Digest(blobs[0]))
+    (path,) = tmp_path.rglob(blobs[1].removeprefix("sha256:"))
+    path.write_bytes(b"damaged")
+    with pytest.raises(BrokenInputsError) as error:
+        run_step(request(tmp_path, source=whole, first=broken[0], many=(whole, broken[1])), ignore)
+    told = describe(error.value)
+    assert told.fault == "inputs-broken"
+    assert told.broken == {"first": (blobs[0],), "many": (blobs[1],)}
+    assert blobs[0] in told.message
+
+
+@pytest.mark.usefixtures("_torch_as_before")
+def test_a_step_reads_its_input_and_stores_its_output(tmp_path: Path) -> None:
+    store = FilesystemStore(tmp_path)
+    done = run_step(request(tmp_path, source=put_report(store, {"depth": 4})), ignore)
+    assert get_report(store, Digest(done.outputs["report"])) == {"name": "a", "value": 1.0, "depth": 5}
+    assert done.metrics == {"value": 1.0}

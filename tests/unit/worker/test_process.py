@@ -3,61 +3,133 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from modelpress.catalogue import Kind
 from modelpress.worker.process import ChildDiedError, ChildProcess
-from modelpress.worker.protocol import Hello, Reply
+from modelpress.worker.protocol import Done, Failed, Log, Reply, StepRequest, StoreAddress
 
 DEADLINE_S = 60.0
 
 
-def next_reply(child: ChildProcess) -> Reply:
+def replies_until(child: ChildProcess, condition: Callable[[list[Reply]], bool]) -> list[Reply]:
+    """What it says until ``condition`` holds, polled as its parent does."""
     deadline_s = time.monotonic() + DEADLINE_S
-    while time.monotonic() < deadline_s:
-        reply = child.receive(0.1)
-        if reply is not None:
-            return reply
-    raise AssertionError("the child says nothing")
+    replies: list[Reply] = []
+    while not condition(replies):
+        assert time.monotonic() < deadline_s, f"the child said only {replies}"
+        select.select([child], [], [], 0.02)
+        child.flush()
+        replies += child.receive()
+    return replies
+
+
+def warmed(child: ChildProcess) -> ChildProcess:
+    replies_until(child, lambda replies: child.facts is not None)
+    return child
+
+
+def open_writing_end(child: ChildProcess) -> int:
+    """The end of its pipe that the child writes to."""
+    return os.open(f"/proc/self/fd/{child.fileno()}", os.O_WRONLY)
+
+
+def request(tmp_path: Path, kernel: str, **params: object) -> StepRequest:
+    return StepRequest(
+        store=StoreAddress(root=str(tmp_path / "store"), tenant="default", durability="process"),
+        key="0" * 64,
+        run=kernel,
+        params_type="modelpress.testing.toys:ToyParams",
+        params={"name": "a", "journal": str(tmp_path / "journal"), **params},
+        inputs={},
+        outputs={"report": Kind.REPORT},
+        metrics=("value",),
+        seed=1,
+        threads=1,
+        log_path=str(tmp_path / "step.log"),
+    )
+
+
+def last_of(child: ChildProcess) -> Reply:
+    return replies_until(child, lambda replies: any(isinstance(r, Done | Failed) for r in replies))[-1]
 
 
 def test_a_warm_child_says_what_it_is(tmp_path: Path) -> None:
-    with ChildProcess(1, ("numpy", "torch"), tmp_path / "log") as child:
-        hello = next_reply(child)
-    assert isinstance(hello, Hello)
-    assert hello.worker.keys() == {"python", "torch", "instruction_set"}
+    with ChildProcess(("numpy", "torch"), tmp_path / "log") as child:
+        assert child.facts is None
+        warmed(child)
+        assert child.facts is not None
+        assert child.facts.keys() == {"python", "torch", "instruction_set"}
+        assert child.rss_bytes() >= child.warm_rss_bytes > 50 * 10**6
+
+
+def test_a_step_is_done(tmp_path: Path) -> None:
+    with ChildProcess((), tmp_path / "log") as child:
+        child.send(request(tmp_path, "modelpress.testing.toys:emit"))
+        assert isinstance(last_of(child), Done)
+
+
+def test_a_request_larger_than_the_pipe_does_not_block(tmp_path: Path) -> None:
+    name = "n" * 10**6
+    with ChildProcess((), tmp_path / "log") as child:
+        child.send(request(tmp_path, "modelpress.testing.toys:emit", name=name))
+        assert child.sending
+        replies = replies_until(child, lambda replies: any(isinstance(r, Done) for r in replies))
+        assert not child.sending
+    assert [r.text for r in replies if isinstance(r, Log)] == [f"{name} works"]
 
 
 def test_a_child_that_cannot_start_says_why(tmp_path: Path) -> None:
     with (
-        ChildProcess(1, ("no_such_module",), tmp_path / "log") as child,
+        ChildProcess(("no_such_module",), tmp_path / "log") as child,
         pytest.raises(ChildDiedError, match="ended with code 1: ModuleNotFoundError: No module named 'no_such_module'"),
     ):
-        next_reply(child)
+        warmed(child)
 
 
 def test_a_killed_child_is_told_by_its_signal(tmp_path: Path) -> None:
-    with ChildProcess(1, (), tmp_path / "log") as child:
-        next_reply(child)
-        os.kill(child.pid, signal.SIGTERM)
+    with ChildProcess((), tmp_path / "log") as child:
+        os.kill(warmed(child).pid, signal.SIGTERM)
         with pytest.raises(ChildDiedError, match="was killed by SIGTERM") as death:
-            next_reply(child)
+            replies_until(child, bool)
+        child.send(request(tmp_path, "modelpress.testing.toys:emit"))
     assert death.value.returncode == -signal.SIGTERM
-    assert death.value.retryable
+    assert child.rss_bytes() == 0
+
+
+def test_a_death_is_told_although_something_holds_the_pipe_open(tmp_path: Path) -> None:
+    with ChildProcess((), tmp_path / "log") as child:
+        writing = open_writing_end(warmed(child))
+        os.kill(child.pid, signal.SIGKILL)
+        with pytest.raises(ChildDiedError, match="was killed by SIGKILL"):
+            replies_until(child, bool)
+        os.close(writing)
+
+
+def test_what_is_no_reply_ends_the_child(tmp_path: Path) -> None:
+    with ChildProcess((), tmp_path / "log") as child:
+        writing = open_writing_end(warmed(child))
+        os.write(writing, b"no reply\n")
+        os.close(writing)
+        with pytest.raises(ChildDiedError, match="said what is no reply"):
+            replies_until(child, bool)
 
 
 def test_ctrl_c_of_the_terminal_does_not_end_it(tmp_path: Path) -> None:
-    with ChildProcess(1, (), tmp_path / "log") as child:
-        next_reply(child)
-        os.kill(child.pid, signal.SIGINT)
-        assert child.receive(0.2) is None
+    with ChildProcess((), tmp_path / "log") as child:
+        os.kill(warmed(child).pid, signal.SIGINT)
+        child.send(request(tmp_path, "modelpress.testing.toys:emit"))
+        assert isinstance(last_of(child), Done)
 
 
 def test_killing_twice_is_fine(tmp_path: Path) -> None:
-    child = ChildProcess(1, (), tmp_path / "log")
+    child = ChildProcess((), tmp_path / "log")
     child.kill()
     child.kill()
 
@@ -65,5 +137,5 @@ def test_killing_twice_is_fine(tmp_path: Path) -> None:
 def test_a_file_of_the_users_folder_is_no_module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "random.py").write_text("raise SystemExit('imported from the working folder')")
     monkeypatch.chdir(tmp_path)
-    with ChildProcess(1, (), tmp_path / "log") as child:
-        assert isinstance(next_reply(child), Hello)
+    with ChildProcess((), tmp_path / "log") as child:
+        warmed(child)
