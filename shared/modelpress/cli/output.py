@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
+    from rich.table import Table
     from rich.text import Text
 
 PIPED_WIDTH = 160
@@ -60,13 +61,11 @@ def say(text: str, style: str = "") -> None:
     console().print(Text(text, style=style), soft_wrap=True)
 
 
-def table(
-    columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), cut: str | None = None
-) -> None:
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), cut: str = "") -> None:
     """Print a table; columns named in ``right`` are aligned right. Cells are rich text or plain, never markup.
 
-    Where the terminal is too narrow, the column ``cut`` ends with an ellipsis and all others stay whole; without one,
-    cells are folded.
+    Where a terminal is too narrow, the column ``cut`` ends with an ellipsis and all others stay whole; without one,
+    cells are folded. Piped output is never cut.
     """
     from rich import box
     from rich.table import Table
@@ -74,22 +73,27 @@ def table(
 
     cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
     terminal = console()
-    room = _room(columns, cells, cut, terminal.width) if cut else None
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in set(right) else "left"
-        if cut:
-            width = room if column == cut else None
-            grid.add_column(column, justify=justify, overflow="ellipsis", no_wrap=True, max_width=width)
-        else:
-            grid.add_column(column, justify=justify, overflow="fold")
+        grid.add_column(column, justify=justify, no_wrap=bool(cut), overflow="ellipsis" if cut else "fold")
     for row in cells:
         grid.add_row(*row)
+    if cut:
+        _fit(grid, dict(zip(columns, _widths(columns, cells), strict=True)), cut, terminal)
     terminal.print(grid)
 
 
-def _room(columns: Sequence[str], rows: Sequence[Sequence[Text]], cut: str, width: int) -> int:
-    """What the other columns leave to the one that is cut; never less than a word."""
-    others = [i for i, column in enumerate(columns) if column != cut]
-    taken = sum(max(len(columns[i]), *(row[i].cell_len for row in rows)) if rows else len(columns[i]) for i in others)
-    return max(SHORTEST_CUT, width - taken - COLUMN_GAP * len(others) - EDGES)
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
+    return [max(len(column), *(row[i].cell_len for row in rows), 0) for i, column in enumerate(columns)]
+
+
+def _fit(grid: Table, widths: Mapping[str, int], cut: str, terminal: Console) -> None:
+    """Take from the column ``cut`` what the others need; or, where it is piped, make room for all."""
+    others = sum(width for column, width in widths.items() if column != cut)
+    frame = COLUMN_GAP * (len(widths) - 1) + EDGES
+    if not terminal.is_terminal:
+        terminal.width = max(terminal.width, sum(widths.values()) + frame)
+    for column in grid.columns:
+        if column.header == cut:
+            column.max_width = max(SHORTEST_CUT, terminal.width - others - frame)

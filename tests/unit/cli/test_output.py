@@ -1,0 +1,56 @@
+"""Tables that fit a terminal, whole where they are piped; JSON that any reader takes."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+
+import pytest
+from rich.console import Console
+
+from modelpress.cli import output
+
+VERDICT = "12.3× smaller, 3.2× faster at batch 64, top-1 93.88 % → 93.36 % (−0.52 points). All 2 gates passed."
+RUN = "20261124-103106-908b"
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, width: int, *, terminal: bool, cut: str = "verdict") -> list[str]:
+    stream = io.StringIO()
+    console = Console(file=stream, width=width, force_terminal=terminal, color_system=None)
+    monkeypatch.setattr(output, "console", lambda: console)
+    output.table(["run", "status", "verdict"], [[RUN, "succeeded", VERDICT]], cut=cut)
+    return [line.rstrip() for line in stream.getvalue().splitlines() if line.strip()]
+
+
+@pytest.mark.parametrize("width", [60, 80, 100])
+def test_a_terminal_cuts_one_column_and_keeps_the_others_whole(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    lines = drawn(monkeypatch, width, terminal=True)
+    assert len(lines) == 3, "a head, a rule, one line a row"
+    assert max(map(len, lines)) <= width
+    assert lines[-1].startswith(f" {RUN}   succeeded   12.3× smaller")
+    assert lines[-1].endswith("…")
+
+
+def test_a_wide_terminal_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn(monkeypatch, 200, terminal=True)[-1].endswith("All 2 gates passed.")
+
+
+def test_what_is_piped_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn(monkeypatch, 60, terminal=False)[-1].endswith("All 2 gates passed.")
+
+
+def test_without_a_column_to_cut_cells_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(monkeypatch, 60, terminal=True, cut="")
+    assert len(lines) > 3
+    assert "…" not in "".join(lines)
+
+
+def test_an_empty_table_is_its_head(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    output.table(["run", "verdict"], [], cut="verdict")
+    assert capsys.readouterr().out.split()[:2] == ["run", "verdict"]
+
+
+def test_json_has_neither_nan_nor_infinity(capsys: pytest.CaptureFixture[str]) -> None:
+    output.emit_json({"a": math.nan, "b": [math.inf, 1.5], "ä": "é"})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [None, 1.5], "ä": "é"}
