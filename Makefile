@@ -42,6 +42,7 @@ format: setup  ## let ruff mend what it can
 
 docs: setup  ## draw the docs' pictures and write FORMAT.md's tables anew
 	$(BIN)/python -m docs.format
+	$(BIN)/python -m docs.schema
 	$(BIN)/python -m docs.images.make
 
 bench: setup  ## run one benchmark, e.g. make bench NAME=format

@@ -98,6 +98,15 @@ CATALOGUE = Catalogue(
             metrics={"top1": "percent", "top1_drop_points": "points", "size_ratio": "ratio"},
         ),
         MethodInfo(
+            "evaluator/select",
+            NoParams,
+            RUN,
+            "Choose.",
+            inputs={"packages": Port(Kind.PACKAGE, many=True), "data": DATA},
+            outputs={"package": Kind.PACKAGE, "report": Kind.REPORT},
+            metrics={"chosen": "number"},
+        ),
+        MethodInfo(
             "hardware-profiler/latency",
             NoParams,
             RUN,

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from modelpress.artifacts.package import Package
-from modelpress.data.dataset import Dataset
+from modelpress.data.dataset import Dataset, SplitName
 from modelpress.errors import InputError
 from modelpress.graph.model import Model
 from modelpress.graph.packages.make import make_package
@@ -28,35 +28,37 @@ def run(
 ) -> Mapping[str, dict[str, Any]]:
     """Classify the split with the package and, where there is one, the reference; tell both and the difference."""
     targets = data.split(params.split).targets
-    logits = predict(package, data, params, job)
-    metrics = {**accuracies(logits, targets), **file_facts(package)}
+    logits = predict(package, data, params.split, job)
+    metrics = figures(package, logits, targets)
     report: dict[str, Any] = {
         "split": params.split, "samples": len(targets), "classes": list(data.description.class_names),
         "package": by_class(logits, targets),
     }  # fmt: skip
     if reference is not None:
-        beside = make_package(reference) if isinstance(reference, Model) else reference
-        expected = predict(beside, data, params, job)
-        found = {**accuracies(expected, targets), **file_facts(beside)}
-        metrics.update({f"reference_{name}": value for name, value in found.items()})
-        metrics.update(losses(metrics))
-        metrics["agreement"] = percent(logits.argmax(1) == expected.argmax(1))
+        beside = packaged(reference)
+        expected = predict(beside, data, params.split, job)
+        metrics |= comparison(metrics, figures(beside, expected, targets), logits, expected)
         report["reference"] = by_class(expected, targets)
     for name, value in metrics.items():
         job.metric(name, value)
     return {"report": {**report, "metrics": metrics}}
 
 
-def predict(package: Package, data: Dataset, params: Params, job: Job) -> Tensor:
+def packaged(reference: Package | Model) -> Package:
+    """A model as it would be deployed."""
+    return make_package(reference) if isinstance(reference, Model) else reference
+
+
+def predict(package: Package, data: Dataset, split: SplitName, job: Job) -> Tensor:
     """Logits [n, c] of the whole split, from ONNX Runtime.
 
     Raises:
         InputError: the package does not give one row of logits a sample, one a class.
     """
     session = Session(package, job.threads)
-    total = len(data.split(params.split))
+    total = len(data.split(split))
     batches = []
-    for inputs, _ in data.batches(params.split, BATCH):
+    for inputs, _ in data.batches(split, BATCH):
         batches.append(torch.from_numpy(session.predict(inputs.numpy())))
         job.progress("classify", min(len(batches) * BATCH, total), total)
     logits = torch.cat(batches)
@@ -64,6 +66,20 @@ def predict(package: Package, data: Dataset, params: Params, job: Job) -> Tensor
     if tuple(logits.shape) != wanted:
         raise InputError(f"the package gives logits {tuple(logits.shape)}; the dataset's classes need {wanted}")
     return logits
+
+
+def figures(package: Package, logits: Tensor, targets: Tensor) -> dict[str, float]:
+    """What a package does on samples whose classes are known, and what its file is."""
+    return {**accuracies(logits, targets), **file_facts(package)}
+
+
+def comparison(
+    found: Mapping[str, float], reference: Mapping[str, float], logits: Tensor, expected: Tensor
+) -> dict[str, float]:
+    """The `figures` of a reference under ``reference_...``, and what ``found`` lost and won against them."""
+    beside = {f"reference_{name}": value for name, value in reference.items()}
+    agreement = percent(logits.argmax(1) == expected.argmax(1))
+    return {**beside, **losses({**found, **beside}), "agreement": agreement}
 
 
 def accuracies(logits: Tensor, targets: Tensor) -> dict[str, float]:
