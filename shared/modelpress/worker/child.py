@@ -143,8 +143,10 @@ def make_deterministic(seed: int, threads: int) -> None:
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
         torch.set_num_threads(threads)
-        torch.manual_seed(seed)
-        torch.use_deterministic_algorithms(True)
+        # `torch.manual_seed` prepares what accelerators there may be, at the price of a traceback for each kind.
+        (torch.manual_seed if torch.accelerator.is_available() else torch.default_generator.manual_seed)(seed)
+        # `torch.use_deterministic_algorithms(True)` is the same and imports the compiler, which takes a second.
+        torch.set_deterministic_debug_mode("error")
         # Filling what is allocated hides reads of uninitialised memory, at the price of a write for every tensor.
         torch.utils.deterministic.fill_uninitialized_memory = False
 

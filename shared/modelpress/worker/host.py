@@ -53,9 +53,9 @@ TICK_S = 0.25
 class Host:
     """One worker of ``pool``, for the tenant of ``address``: does what it is granted, and trusts that it fits.
 
-    ``children`` outlive it, and serve one host at a time. ``log_path(run, step)`` is where a step's log lies. ``wanted`` is asked before a step
-    starts and before its result is accepted; ``tell`` gets progress and log lines as they come. Leases are renewed
-    three times in ``lease_s``.
+    ``children`` outlive it, and serve one host at a time. ``log_path(run, step)`` is where a step's log lies.
+    ``wanted`` is asked before a step starts and before its result is accepted; ``tell`` gets progress and log lines
+    as they come. Leases are renewed three times in ``lease_s``.
     """
 
     def __init__(

@@ -96,7 +96,7 @@ def test_errors_are_told_by_their_kind(error: Exception, fault: str, message: st
 def _torch_as_before(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(torch.utils.deterministic, "fill_uninitialized_memory", True)
     yield
-    torch.use_deterministic_algorithms(False)
+    torch.set_deterministic_debug_mode("default")
 
 
 @pytest.mark.usefixtures("_torch_as_before")
