@@ -45,7 +45,8 @@ def test_three_faults_are_shown_with_path_line_and_suggestion() -> None:
         "p.yaml has 3 faults:",
         "  steps[0].uses (line 9, column 5): there is no method 'pruner/network-slimmin' "
         "(did you mean 'pruner/network-slimming'?)",
-        "  steps[1].with.temprature (line 14, column 12): there is no parameter 'temprature' (did you mean 'temperature'?)",
+        "  steps[1].with.temprature (line 14, column 12): there is no parameter 'temprature' "
+        "(did you mean 'temperature'?)",
         "  steps[4].gate.size_ration (line 23, column 40): evaluator/classification reports no 'size_ration' "
         "(did you mean 'size_ratio'?)",
     ]
