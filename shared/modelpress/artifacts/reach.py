@@ -26,6 +26,14 @@ def outputs_of(result: bytes) -> tuple[Digest, ...]:
     return digests
 
 
+def readable_outputs(result: bytes) -> tuple[Digest, ...] | None:
+    """As `outputs_of`; None when that raises."""
+    try:
+        return outputs_of(result)
+    except StoreError:
+        return None
+
+
 class Reach:
     """Manifests of a store, each read once.
 
@@ -73,12 +81,5 @@ def stored_outputs(store: Store) -> dict[str, tuple[Digest, ...] | None]:
     for key in store.results.keys():  # noqa: SIM118 (a port, not a mapping)
         value = store.results.get(key)
         if value is not None:
-            found[key] = _readable_outputs(value)
+            found[key] = readable_outputs(value)
     return found
-
-
-def _readable_outputs(value: bytes) -> tuple[Digest, ...] | None:
-    try:
-        return outputs_of(value)
-    except StoreError:
-        return None

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from modelpress.artifacts.digest import Digest, canonical_json
 from modelpress.artifacts.manifest import get_manifest
-from modelpress.artifacts.reach import outputs_of
+from modelpress.artifacts.reach import readable_outputs
 from modelpress.artifacts.refs import broken_blobs
 from modelpress.artifacts.store import Store
 from modelpress.artifacts.streams import chunks_of
@@ -131,9 +131,11 @@ def _incomplete(state: RunState, digest: Digest) -> InputError:
 
 def _results(store: Store, state: RunState) -> Iterator[tuple[str, bytes]]:
     """The stored result of each step that has one which the run took."""
+    taken = set(artifacts_of(state))
     for step in state.steps.values():
-        value = store.results.get(step.key) if step.key and step.outputs else None
-        if value is not None and set(outputs_of(value)) == set(step.outputs.values()):
+        value = store.results.get(step.key) if step.key else None
+        outputs = None if value is None else readable_outputs(value)
+        if value is not None and outputs is not None and taken.issuperset(outputs):
             yield step.key, value
 
 

@@ -14,7 +14,7 @@ from modelpress.artifacts.manifest import Manifest, parse_manifest
 from modelpress.artifacts.reach import outputs_of
 from modelpress.artifacts.streams import chunks_of, digest_of_stream
 from modelpress.client.tar import Member, members
-from modelpress.engine.state import RunState
+from modelpress.engine.state import RunState, StepStatus
 from modelpress.errors import InputError, StoreError
 
 FORMAT = "modelpress.run"
@@ -46,8 +46,12 @@ def log_name(number: int) -> str:
 
 
 def artifacts_of(state: RunState) -> tuple[Digest, ...]:
-    """Every artifact that a run names, each once: its inputs, its steps' outputs, its own outputs."""
-    of_steps = (digest for step in state.steps.values() for digest in step.outputs.values())
+    """Every artifact that a run that ended names, each once: its inputs, its steps' outputs, its own outputs.
+
+    What a step had put out before it was to run again, and did not, is none of them.
+    """
+    made = (step for step in state.steps.values() if step.status in (StepStatus.SUCCEEDED, StepStatus.REFUSED))
+    of_steps = (digest for step in made for digest in step.outputs.values())
     return tuple(dict.fromkeys(map(Digest, (*state.inputs.values(), *of_steps, *state.outputs.values()))))
 
 

@@ -20,8 +20,9 @@ from modelpress.catalogue import Kind
 from modelpress.client.archive import export_run, import_run
 from modelpress.client.archive_file import artifacts_of
 from modelpress.engine.state import RunState, RunStatus, StepState, StepStatus
-from modelpress.errors import CorruptBlobError, InputError, StoreError
+from modelpress.errors import CorruptBlobError, InputError, StoreError, StoreFullError
 from modelpress.pipeline.plan import Plan, PlannedStep
+from tests.unit.artifacts.disks import disk_of_1_mb
 
 KEY = "ab" * 32
 
@@ -123,6 +124,33 @@ def test_a_run_that_has_not_ended_is_not_exported(store: MemoryStore, tmp_path: 
     with pytest.raises(InputError, match="is running: wait for its end"):
         export_run(store, running, tmp_path / "run.tar")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_lost_and_not_made_again_is_not_needed(store: MemoryStore, tmp_path: Path) -> None:
+    state = finished_run(store)
+    lost = state.steps["check"].model_copy(update={"outputs": {"report": digest_of(b"lost")}})
+    store.results.create("cd" * 32, json.dumps({"outputs": {"report": digest_of(b"lost")}}).encode())
+    export_run(store, state.model_copy(update={"steps": {**state.steps, "check": lost}}), tmp_path / "run.tar")
+    other = MemoryStore()
+    assert import_run(other, tmp_path / "run.tar").steps["check"] == lost
+    assert list(other.results.keys()) == [KEY]
+
+
+def test_a_stored_result_that_cannot_be_read_stays_behind(store: MemoryStore, tmp_path: Path) -> None:
+    state = finished_run(store)
+    store.results.discard(KEY)
+    store.results.create(KEY, b"{")
+    export_run(store, state, tmp_path / "run.tar")
+    other = MemoryStore()
+    assert import_run(other, tmp_path / "run.tar") == state
+    assert list(other.results.keys()) == []
+
+
+def test_metrics_that_are_no_numbers_come_along(store: MemoryStore, tmp_path: Path) -> None:
+    state = finished_run(store)
+    odd = state.steps["check"].model_copy(update={"metrics": {"loss": float("nan"), "ratio": float("inf")}})
+    export_run(store, state.model_copy(update={"steps": {"check": odd}}), tmp_path / "run.tar")
+    assert str(import_run(MemoryStore(), tmp_path / "run.tar").steps["check"].metrics) == str(odd.metrics)
 
 
 def test_what_is_missing_is_named_and_no_file_is_left(store: MemoryStore, tmp_path: Path) -> None:
@@ -313,6 +341,22 @@ def test_blobs_come_before_results(archive: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(StoreError, match="full"):
         import_run(other, archive)
     assert list(other.results.keys()) == []
+
+
+def test_a_disk_that_fills_up_leaves_no_result_and_no_half_file(store: MemoryStore, tmp_path: Path) -> None:
+    large = put_artifact(store, Kind.DATASET, {}, {"large": bytes(2 << 20)})
+    state = finished_run(store).model_copy(update={"inputs": {"data": large}})
+    export_run(store, state, tmp_path / "run.tar")
+    with disk_of_1_mb(tmp_path / "disk") as disk:
+        other = FilesystemStore(disk / "store")
+        kept = other.blobs.put([b"kept"])
+        with pytest.raises(StoreFullError):
+            import_run(other, tmp_path / "run.tar")
+        assert list(other.results.keys()) == []
+        assert other.blobs.read(kept) == b"kept"
+        with pytest.raises(InputError, match=r"cannot write .*No space left on device"):
+            export_run(store, state, disk / "run.tar")
+        assert [path.name for path in disk.iterdir()] == ["store"]
 
 
 def test_large_layers_pass_in_flat_memory(tmp_path: Path) -> None:

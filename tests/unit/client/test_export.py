@@ -77,6 +77,15 @@ def test_a_ref_to_nothing(store: MemoryStore) -> None:
         ref_of(store, Digest("sha256:" + "0" * 64))
 
 
+def test_a_tag_is_given_to_what_is_whole(store: MemoryStore) -> None:
+    ref = package(store)
+    layer = ref.manifest().blobs()[0]
+    store.blobs.discard(layer)
+    with pytest.raises(NotFoundError, match=f"'name' cannot stand for {ref.digest}: {layer}"):
+        tag(store, "name", ref.digest)
+    assert list(store.tags.names()) == []
+
+
 def test_tags_move(store: MemoryStore) -> None:
     first, second = (put_artifact(store, Kind.REPORT, {"n": n}, {}) for n in (1, 2))
     assert tag(store, "name", first) is None
