@@ -169,13 +169,15 @@ def _ours(commands: dict[str, Command], folder: Path, scale: Scale) -> Figures:
         cached_ms = [ours.ask("again")[0] / scale.chain * 1e3 for _ in range(scale.rounds)]
         start_ms = [seconds * 1e3 for seconds in ours.ask("starts", submits=scale.submits)]
         (fill_s,) = ours.ask("fill", runs=scale.runs, steps=scale.run_steps)
-        list_s, get_s = ours.ask("reads")
+        reads_ms = [seconds * 1e3 for seconds in ours.ask("reads")]
     known = f"{scale.runs} runs of {scale.run_steps} steps known"
     return {
         "cached_ms": _figure(cached_ms, "ms", "<= 3"),
         "submit_to_start_p95_ms": Figure(quantiles(start_ms, n=20)[-1], "ms", tuple(start_ms), "<= 50"),
-        "list_ms": Figure(list_s * 1e3, "ms", target="<= 50", note=known),
-        "get_ms": Figure(get_s * 1e3, "ms", target="<= 20", note=known),
+        "new_list_ms": Figure(reads_ms[0], "ms", note=f"{known}, by an engine just opened"),
+        "new_get_ms": Figure(reads_ms[1], "ms", note=f"{known}, by an engine just opened"),
+        "list_ms": Figure(reads_ms[2], "ms", target="<= 50", note=known),
+        "get_ms": Figure(reads_ms[3], "ms", target="<= 20", note=known),
         "cached_steps_per_s": Figure(
             scale.runs * scale.run_steps / fill_s, "steps/s", note=f"{known}, all but one run cached"
         ),

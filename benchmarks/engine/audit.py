@@ -12,9 +12,6 @@ from pathlib import Path
 from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.store import Store
 from modelpress.bus.ports import drain
-from modelpress.catalogue import load_catalogue
-from modelpress.config.settings import load_settings
-from modelpress.engine.driver import Engine
 from modelpress.engine.events import (
     EVENTS,
     Event,
@@ -26,10 +23,13 @@ from modelpress.engine.events import (
     parse_event,
 )
 from modelpress.engine.home import Home
+from modelpress.engine.records import RunsView
 from modelpress.engine.state import RunState, RunStatus
 from modelpress.worker.results import StepResult, corrupt_blobs
 
+TRAINING = "train"
 RESUMED = "training goes on after epoch "
+"""What the training loop calls its stage, and what it logs when it goes on from a checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +45,14 @@ class Audit:
 def audit(root: Path, outputs: Sequence[str]) -> Audit:
     """Look at every run of the home ``root``: every blob of every output is read and verified."""
     home = Home(root)
-    with closing(home.open_bus()) as bus, Engine(home, load_catalogue(), load_settings()) as engine:
-        states = {state.run_id: state for state in engine.runs()}
+    store = home.open_store()
+    with closing(home.open_bus()) as bus:
+        view = RunsView(bus)
+        view.refresh()
         events = [parse_event(record.value) for record in drain(bus.tail([EVENTS]))]
-        submitted = {event.run_id for event in events if isinstance(event, RunSubmitted)}
-        kept = [states[run] for run in submitted if run in states and _is_whole(states[run], engine.store)]
-        twice = accepted_twice(events, engine.store)
+    submitted = {event.run_id for event in events if isinstance(event, RunSubmitted)}
+    kept = [state for run_id in submitted if (state := view.get(run_id)) and _is_whole(state, store)]
+    twice = accepted_twice(events, store)
     digests = frozenset(tuple(state.outputs[name] for name in outputs) for state in kept)
     return Audit(len(submitted), len(submitted) - len(kept), len(twice), digests)
 
@@ -93,7 +95,7 @@ def epochs_redone(events: Iterable[Event]) -> int:
             goes_on_after, restarted = 0, True
         elif isinstance(event, StepLogged) and event.text.startswith(RESUMED):
             goes_on_after = int(event.text.removeprefix(RESUMED).split()[0])
-        elif isinstance(event, StepProgressed):
+        elif isinstance(event, StepProgressed) and event.stage == TRAINING:
             if restarted and done:
                 most = max(most, floor(done) + 1 - goes_on_after)
             done, restarted = event.done, False

@@ -27,7 +27,7 @@ PIPELINES: dict[str, dict[str, Any]] = {
         "metadata": {"name": "six"},
         "steps": [
             {"id": "slim", "uses": "pruner/l1-filter", "with": {"sparsity": 0.3, "multiple": 2}},
-            {"id": "recover", "uses": "distiller/kd", "inputs": _TEACHER, "with": {"epochs": 2, "learning_rate": 0.02}},
+            {"id": "recover", "uses": "distiller/kd", "inputs": _TEACHER, "with": {"epochs": 2, "learning_rate": 0.05}},
             {"id": "int8", "uses": "quantizer/ptq-int8"},
             {"id": "pack", "uses": "quantizer/package"},
             {"id": "check", "uses": "evaluator/classification"},
@@ -43,7 +43,7 @@ PIPELINES: dict[str, dict[str, Any]] = {
                 "id": "train",
                 "uses": "distiller/kd",
                 "inputs": {"student": "inputs.model", "teacher": "inputs.model"},
-                "with": {"epochs": 10, "learning_rate": 0.02},
+                "with": {"epochs": 10, "learning_rate": 0.05},
             }
         ],
         "outputs": {"model": "train.model"},
@@ -57,18 +57,18 @@ def prepare(home: Path) -> None:
     """Push a trained LeNet and a slice of Fashion-MNIST into ``home``."""
     import torch
 
+    from benchmarks.engine.lenet import LeNet
     from modelpress.cli.commands.demo import first_samples
     from modelpress.data.importers import import_data
     from modelpress.job import LocalJob
-    from modelpress.testing.zoo.nets import Lenet5
     from modelpress.training.loop import FitSettings, fit
     from modelpress.training.objectives import CrossEntropy
 
     with connect(home=home) as client:
         data = first_samples(import_data("fashion-mnist", settings=client.settings), SAMPLES)
         torch.manual_seed(0)
-        net = Lenet5()
-        fit(net, data, CrossEntropy(), FitSettings(epochs=2, learning_rate=0.02), LocalJob(threads=1))
+        net = LeNet()
+        fit(net, data, CrossEntropy(), FitSettings(epochs=2, learning_rate=0.05), LocalJob(threads=1))
         client.push_model(net, torch.zeros(2, 1, 28, 28), name=MODEL)
         client.push_data(data, name=DATA)
 

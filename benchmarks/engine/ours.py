@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks.engine import plans
 from benchmarks.engine.serve import serve
 from modelpress.config.settings import Durability, Settings
-from modelpress.engine.driver import Engine
+from modelpress.engine.driver import WARM, Engine
 from modelpress.engine.events import Event, StepStarted
 from modelpress.engine.home import Home
 from modelpress.engine.state import RunStatus
@@ -27,8 +28,8 @@ class Ours:
     """One engine, warm from the first run on."""
 
     def __init__(self, folder: Path, durability: Durability) -> None:
-        settings = Settings(folder, folder, None, durability, threads=1)
-        self.engine = Engine(Home(folder, durability), CATALOGUE, settings)
+        self._folder = folder
+        self.engine = _engine(folder, durability)
         self._series = 0
         self._last: Plan | None = None
 
@@ -59,9 +60,11 @@ class Ours:
         return [time.perf_counter() - began]
 
     def reads(self) -> list[float]:
-        """Median seconds of listing every run, and of getting the oldest."""
+        """Median seconds of listing every run and of getting the oldest: by an engine just opened, then by this one."""
         oldest = self.engine.runs()[-1].run_id
-        return [_median_s(self.engine.runs), _median_s(lambda: self.engine.get(oldest))]
+        news = [_new_reads_s(self._folder, oldest) for _ in range(REPEATS)]
+        again = (_median_s(self.engine.runs), _median_s(lambda: self.engine.get(oldest)))
+        return [*(median(seconds) for seconds in zip(*news, strict=True)), *again]
 
     def _next(self) -> str:
         self._series += 1
@@ -88,14 +91,31 @@ class Ours:
         return started[0] - began
 
 
-def _median_s(work: object) -> float:
-    assert callable(work)
-    seconds = []
-    for _ in range(REPEATS):
-        began = time.perf_counter()
-        work()
-        seconds.append(time.perf_counter() - began)
-    return median(seconds)
+def _new_reads_s(folder: Path, run_id: str) -> tuple[float, float]:
+    """Seconds from opening an engine on a home to its list of runs, and to one run."""
+    return _opened_s(folder, lambda engine: engine.runs()), _opened_s(folder, lambda engine: engine.get(run_id))
+
+
+def _opened_s(folder: Path, read: Callable[[Engine], object]) -> float:
+    began = time.perf_counter()
+    with _engine(folder, "process", warm=()) as engine:
+        read(engine)
+        return time.perf_counter() - began
+
+
+def _engine(folder: Path, durability: Durability, warm: Sequence[str] = WARM) -> Engine:
+    settings = Settings(folder, folder, None, durability, threads=1)
+    return Engine(Home(folder, durability), CATALOGUE, settings, warm=warm)
+
+
+def _median_s(work: Callable[[], object]) -> float:
+    return median(_seconds(work) for _ in range(REPEATS))
+
+
+def _seconds(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
 
 
 def main() -> None:
