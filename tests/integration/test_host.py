@@ -182,6 +182,22 @@ def test_a_child_is_used_again_unless_its_kernel_failed(shop: Workshop, children
     assert not set(children_of(children)) & set(before)
 
 
+@pytest.mark.parametrize(("patience_s", "count"), [(3600.0, 1), (0.0, 2)])
+def test_another_child_is_started_for_a_step_that_has_waited(
+    make: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience_s: float, count: int
+) -> None:
+    monkeypatch.setattr("modelpress.worker.bench.PATIENCE_S", patience_s)
+    with closing(Children((), tmp_path / "own.log", limit=2)) as children:
+        shop = make(children=children)
+        commands = [shop.command(name, wait_for=str(shop.release)) for name in "ab"]
+        shop.grant(*commands)
+        shop.until(lambda: len(shop.executed()) == count)
+        assert len(children) == count
+        shop.release.touch()
+        shop.until(lambda: all(shop.outcome(command) for command in commands))
+        assert len(children) == count
+
+
 def test_metrics_may_be_no_numbers(shop: Workshop) -> None:
     outcomes = shop.do(shop.command("a", "nan"), shop.command("b", "nan", kind="inf"))
     assert [type(outcome) for outcome in outcomes] == [StepSucceeded, StepSucceeded]
@@ -318,6 +334,14 @@ def test_a_step_that_takes_too_long_fails(shop: Workshop) -> None:
     (outcome,) = shop.do(shop.command("a", "hang", timeout_s=0.2))
     assert isinstance(outcome, StepFailed)
     assert outcome.error == "timed out after 0.2 s, its limit from 'timeout'"
+
+
+def test_a_step_that_hangs_is_interrupted(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modelpress.worker.watch.HUNG_AFTER_S", 0.5)
+    (outcome,) = shop.do(shop.command("a", "hang"))
+    assert isinstance(outcome, StepInterrupted)
+    assert outcome.why == "died"
+    assert "it had not used the processor for 0.5 s" in outcome.reason
 
 
 def test_a_step_that_takes_too_much_memory_fails(shop: Workshop) -> None:

@@ -52,6 +52,9 @@ class Attempt:
     renewed_s: float
     child: ChildProcess | None = None
     started_s: float = math.inf
+    active_s: float = math.inf
+    """When it was last seen to use the processor."""
+    cpu_s: float = 0.0
     progress: ProgressThinner = field(default_factory=ProgressThinner)
 
     @property
@@ -63,6 +66,12 @@ class Attempt:
     def rss_bytes(self) -> int:
         """Resident memory of what does it."""
         return self.child.rss_bytes() if self.child else 0
+
+    def look(self, now_s: float) -> None:
+        """See whether it has used the processor since."""
+        cpu_s = self.child.cpu_s() if self.child else 0.0
+        if cpu_s > self.cpu_s:
+            self.cpu_s, self.active_s = cpu_s, now_s
 
     def request(self, store: StoreAddress) -> StepRequest:
         command, info = self.command, self.info

@@ -51,7 +51,7 @@ class Bench:
     def begin(self, now_s: float) -> None:
         """Give `next` to a child."""
         attempt, child = self._queue.popleft(), self._children.take()
-        attempt.child, attempt.started_s = child, now_s
+        attempt.child, attempt.started_s, attempt.active_s = child, now_s, now_s
         self._running[child] = attempt
         child.send(attempt.request(self._address))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,8 @@ from modelpress.worker.protocol import Reply
 
 GROWN_BYTES = 1024**3
 """What a child may have grown by since it was warm: below that, the seconds that a new one takes cost more."""
+READY_WITHIN_S = 300.0
+"""A child that is not warm after so long never will be: the slowest disk reads torch in less."""
 
 
 class Children:
@@ -68,7 +72,7 @@ class Children:
         for child in self:
             was_warm = child.facts is not None
             try:
-                replies = child.receive()
+                replies = self._receive(child)
             except ChildDiedError as e:
                 self.drop(child)
                 if was_warm:
@@ -106,6 +110,12 @@ class Children:
         """End all of them; again is fine."""
         for child in self:
             self.drop(child)
+
+    def _receive(self, child: ChildProcess) -> list[Reply]:
+        replies = child.receive()
+        if child.facts is None and time.monotonic() - child.started_s > READY_WITHIN_S:
+            raise ChildDiedError(-signal.SIGKILL, f"it was not ready after {READY_WITHIN_S:g} s")
+        return replies
 
     def _have_one(self) -> None:
         if not self._numbers:

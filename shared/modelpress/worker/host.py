@@ -44,7 +44,7 @@ from modelpress.worker.outcome import Outcome, about, after_death, interrupted, 
 from modelpress.worker.process import ChildDiedError
 from modelpress.worker.protocol import Done, Failed, Log, Progress, StoreAddress
 from modelpress.worker.results import StepResult
-from modelpress.worker.watch import overdue, overgrown
+from modelpress.worker.watch import hung, overdue, overgrown
 
 TICK_S = 0.25
 """How often running steps are looked after: time, memory, log, lease."""
@@ -294,7 +294,9 @@ class Host:
                 attempt.renewed_s = now_s
                 self._out.append(event_message(StepRenewed(**about(attempt.command))))
         running = self._bench.running
-        excess = overdue(running, now_s) or overgrown(running, self._available_bytes)
+        for attempt in running:
+            attempt.look(now_s)
+        excess = overdue(running, now_s) or overgrown(running, self._available_bytes) or hung(running, now_s)
         if self._release_s is not None and self._release_s <= now_s:
             excess = [(a, interrupted(a.command, "released", "its worker was asked to stop")) for a in running]
         for attempt, outcome in excess:

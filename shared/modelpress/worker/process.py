@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,7 @@ class ChildProcess:
     def __init__(self, warm: Sequence[str], log_path: Path) -> None:
         self.facts: dict[str, Any] | None = None
         """What it is, by its own hello; None until it is warm."""
+        self.started_s = time.monotonic()
         self.warm_rss_bytes = 0
         self.log_path = log_path
         self._gone = False
@@ -72,7 +74,7 @@ class ChildProcess:
         self._stdin, self._stdout = self._process.stdin, self._process.stdout
         os.set_blocking(self._stdin.fileno(), False)
         os.set_blocking(self._stdout.fileno(), False)
-        self._memory = psutil.Process(self._process.pid)
+        self._system = psutil.Process(self._process.pid)
 
     @property
     def pid(self) -> int:
@@ -123,9 +125,17 @@ class ChildProcess:
     def rss_bytes(self) -> int:
         """Its resident memory; 0 once it has ended."""
         try:
-            return int(self._memory.memory_info().rss)
+            return int(self._system.memory_info().rss)
         except psutil.NoSuchProcess:
             return 0
+
+    def cpu_s(self) -> float:
+        """Processor time that it has used; 0 once it has ended."""
+        try:
+            used = self._system.cpu_times()
+        except psutil.NoSuchProcess:
+            return 0.0
+        return float(used.user + used.system)
 
     def kill(self) -> None:
         """End it and release its pipes; again is fine."""

@@ -10,6 +10,8 @@ from modelpress.worker.outcome import Outcome, failed, interrupted
 SHARE_OF_MEMORY = 0.9
 """Of the machine's memory, for all steps together: the rest is the parent's, the system's, and what is allocated
 between two looks."""
+HUNG_AFTER_S = 600.0
+"""Without any use of the processor: whatever computes, reads or waits for an accelerator uses some of it."""
 _MB = 10**6
 
 Excess = tuple[Attempt, Outcome]
@@ -21,6 +23,13 @@ def overdue(attempts: Sequence[Attempt], now_s: float) -> list[Excess]:
     return [
         (a, failed(a.command, f"timed out after {a.command.timeout_s:g} s, its limit from 'timeout'")) for a in late
     ]
+
+
+def hung(attempts: Sequence[Attempt], now_s: float) -> list[Excess]:
+    """Those that do nothing any more, although nothing limits their time."""
+    still = (attempt for attempt in attempts if now_s - attempt.active_s >= HUNG_AFTER_S)
+    reason = f"it hung: it had not used the processor for {HUNG_AFTER_S:g} s"
+    return [(attempt, interrupted(attempt.command, "died", reason)) for attempt in still]
 
 
 def overgrown(attempts: Sequence[Attempt], available_bytes: int) -> list[Excess]:

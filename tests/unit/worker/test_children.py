@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from modelpress.worker import children as module
-from modelpress.worker.children import GROWN_BYTES, Children
+from modelpress.worker.children import GROWN_BYTES, READY_WITHIN_S, Children
 from modelpress.worker.process import ChildDiedError, ChildProcess
 from modelpress.worker.protocol import Log, Reply
 
@@ -18,6 +19,7 @@ class FakeProcess:
 
     def __init__(self, warm: Sequence[str], log_path: Path) -> None:
         self.log_path = log_path
+        self.started_s = time.monotonic()
         self.facts: dict[str, str] | None = None
         self.warm_rss_bytes = 10**8
         self.grown_bytes = 0
@@ -124,3 +126,12 @@ def test_a_child_that_cannot_start_is_not_started_again(children: Children) -> N
     fake(child).saying = ChildDiedError(1, "no module")
     assert len(list(children.hear())) == 1
     assert len(children) == 0
+
+
+def test_a_child_that_is_not_ready_in_time_is_ended(children: Children) -> None:
+    (child,) = children
+    fake(child).started_s -= READY_WITHIN_S + 1
+    ((_, death),) = children.hear()
+    assert isinstance(death, ChildDiedError)
+    assert "it was not ready after 300 s" in str(death)
+    assert fake(child).killed

@@ -8,7 +8,7 @@ from modelpress.engine.events import StepCommand, StepFailed, StepInterrupted
 from modelpress.testing.toys import CATALOGUE
 from modelpress.worker.attempt import Attempt
 from modelpress.worker.logs import StepLog
-from modelpress.worker.watch import overdue, overgrown
+from modelpress.worker.watch import HUNG_AFTER_S, hung, overdue, overgrown
 
 MB = 10**6
 
@@ -81,3 +81,13 @@ def test_of_several_that_take_too_much_together_the_largest_tries_later() -> Non
 
 def test_nothing_runs_nothing_is_too_much() -> None:
     assert overgrown([], 0) == []
+
+
+def test_a_step_that_does_nothing_for_long_hangs() -> None:
+    attempts = [running("still"), running("busy"), running("waits")]
+    attempts[0].active_s, attempts[1].active_s = 100.0, 101.0
+    assert hung(attempts, 100.0 + HUNG_AFTER_S - 1) == []
+    ((attempt, outcome),) = hung(attempts, 100.0 + HUNG_AFTER_S)
+    assert attempt is attempts[0]
+    assert isinstance(outcome, StepInterrupted)
+    assert (outcome.why, outcome.reason) == ("died", "it hung: it had not used the processor for 600 s")
