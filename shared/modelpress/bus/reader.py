@@ -160,8 +160,8 @@ class LogConsumer(LogTail):
         return self._hung().name
 
     def close(self) -> None:
-        if not self._closed:
-            self.membership.leave(self.name)
+        if self._bell is not None:
+            self.membership.leave(self._bell.name)
         super().close()
 
     def _begin(self) -> bool:

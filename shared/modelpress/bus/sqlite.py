@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,7 +31,7 @@ _GIVE = (
     "INSERT INTO positions (member_group, partition, next, owner, epoch) VALUES (?, ?, 0, ?, 1)"
     " ON CONFLICT DO UPDATE SET owner = excluded.owner, epoch = epoch + 1"
 )
-_MOVE = "UPDATE positions SET next = ? WHERE member_group = ? AND partition = ? AND owner = ? AND epoch = ?"
+_MOVE = "UPDATE positions SET next = ? WHERE member_group = ? AND partition = ? AND epoch = ?"
 
 
 class SqliteBus:
@@ -82,10 +83,10 @@ class SqliteMembership:
         self.group = group
         self._log = log
         self._partitions = {log.number(partition): partition for partition in partitions}
-        self._looked_s = 0.0
+        self._looked_s = -math.inf
 
     def join(self, bell: Doorbell) -> None:
-        self._change(joins=[bell.name], leave=self._dead_but(bell.name))
+        self._change(joins=[bell.name])
 
     def claims(self, name: str) -> dict[Partition, Claim] | None:
         self._look(name)
@@ -95,7 +96,7 @@ class SqliteMembership:
         return {self._partitions[number]: Claim(epoch, offset) for number, epoch, offset in rows}
 
     def commit(self, name: str, claims: Mapping[Partition, Claim], out: Sequence[Message]) -> None:
-        moves = [(claim.next, self.group, self._log.number(p), name, claim.epoch) for p, claim in claims.items()]
+        moves = [(claim.next, self.group, self._log.number(p), claim.epoch) for p, claim in claims.items()]
 
         def move(db: sqlite3.Connection) -> None:
             moved = db.executemany(_MOVE, moves).rowcount if moves else 0
@@ -111,12 +112,12 @@ class SqliteMembership:
 
     def _look(self, name: str) -> None:
         """Put out members whose process has died; nothing rings then."""
-        if time.monotonic() - self._looked_s >= LOOK_EVERY_S and (dead := self._dead_but(name)):
+        now_s = time.monotonic()
+        if now_s - self._looked_s < LOOK_EVERY_S:
+            return
+        self._looked_s = now_s
+        if dead := [other for other in self._members() if other != name and self._log.board.is_dead(other)]:
             self._change(leave=dead)
-
-    def _dead_but(self, name: str) -> list[str]:
-        self._looked_s = time.monotonic()
-        return [other for other in self._members() if other != name and self._log.board.is_dead(other)]
 
     def _members(self) -> list[str]:
         return [name for (name,) in self._log.file.rows(_MEMBERS, (self.group,))]

@@ -98,8 +98,12 @@ class SqliteLog:
 
     def hang(self, topics: Sequence[str]) -> Doorbell:
         bell = self.board.hang(secrets.token_hex(6))
-        with self.file.transaction() as db:
-            db.executemany("INSERT INTO readers VALUES (?, ?)", [(topic, bell.name) for topic in set(topics)])
+        try:
+            with self.file.transaction() as db:
+                db.executemany("INSERT INTO readers VALUES (?, ?)", [(topic, bell.name) for topic in set(topics)])
+        except BaseException:
+            self.take_down(bell)
+            raise
         return bell
 
     def take_down(self, bell: Doorbell) -> None:

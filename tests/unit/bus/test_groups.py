@@ -26,6 +26,11 @@ def test_shares_are_whole_even_and_keep_what_they_can(count: int, members: set[s
         assert had <= has or has <= had
 
 
+def test_even_shares_stay_as_they_are() -> None:
+    owners = {0: "a", 1: "b", 2: "b"}
+    assert share_out([0, 1, 2], ["a", "b"], owners) == owners
+
+
 def test_nobody_owns_anything_where_nobody_is() -> None:
     assert share_out([0, 1], [], {0: "a"}) == {}
 

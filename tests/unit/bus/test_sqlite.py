@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -55,6 +57,38 @@ def test_a_full_disk_is_named_writes_nothing_and_ends(bus: SqliteBus) -> None:
     assert len(drain(bus.tail(["out"]))) == 1
     consumer.close()
     assert drain(bus.consumer("g", ["in"])) == []
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of one megabyte."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], capture_output=True, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"only who may mount can fill a disk: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+def test_a_disk_that_is_really_full_is_told_too(small_disk: Path) -> None:
+    bus = SqliteBus(small_disk / "bus.sqlite")
+    bus.ensure(TOPICS)
+    (small_disk / "filler").write_bytes(bytes(shutil.disk_usage(small_disk).free))
+    with pytest.raises(StoreFullError, match=r"bus\.sqlite.*free some space"):
+        bus.producer().send([Message("in", "k", bytes(50_000))])
+    (small_disk / "filler").unlink()
+    bus.producer().send([Message("in", "k", b"1")])
+    assert [r.value for r in drain(bus.tail(["in"]))] == [b"1"]
+    bus.close()
+
+
+def test_a_reader_that_cannot_be_entered_leaves_no_socket(path: Path, bus: SqliteBus) -> None:
+    connection(bus).execute("PRAGMA query_only = 1")
+    for use in (lambda: bus.tail(["in"]).fileno(), lambda: bus.consumer("g", ["in"])):
+        with pytest.raises(BusError, match="cannot be written"):
+            use()
+    assert list(path.with_name("bus.sqlite-readers").iterdir()) == []
 
 
 def test_closing_on_a_full_disk_leaves_no_socket(path: Path) -> None:
