@@ -144,7 +144,7 @@ def test_a_measurement_is_keyed_by_its_target(shop: Workshop, make: Make, monkey
     shop.do(shop.command("m", "measure", run_id="r2"))
     assert shop.executed() == ["m"]
     shop.host.close()
-    monkeypatch.setattr("modelpress.worker.host.target_fingerprint", lambda: "sha256:another-machine")
+    monkeypatch.setattr("modelpress.worker.admission.target_fingerprint", lambda: "sha256:another-machine")
     other = make()
     other.do(other.command("m", "measure", run_id="r3"))
     assert shop.executed() == ["m", "m"]
@@ -355,7 +355,7 @@ def test_steps_that_together_take_too_much_make_way_for_each_other(make: Make, m
     monkeypatch.setattr("modelpress.worker.host.available_bytes", lambda: 400 * 10**6)
     shop = make()
     small = shop.command("small", "hog", megabytes=50, wait_for=str(shop.release))
-    large = shop.command("large", "hog", megabytes=250, wait_for=str(shop.release))
+    large = shop.command("large", "hog", megabytes=300, wait_for=str(shop.release))
     shop.grant(small, large)
     shop.until(lambda: shop.outcome(large))
     outcome = shop.outcome(large)

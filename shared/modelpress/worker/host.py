@@ -12,12 +12,11 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 
 from modelpress.artifacts.store import Store
 from modelpress.bus.ports import Bus, Message, Record
-from modelpress.catalogue import Catalogue, MethodInfo
+from modelpress.catalogue import Catalogue
 from modelpress.engine.events import (
     Event,
     StepCommand,
@@ -30,14 +29,12 @@ from modelpress.engine.events import (
     event_message,
 )
 from modelpress.errors import InputError, StepError, StoreError
-from modelpress.pipeline.keys import step_key
 from modelpress.worker import results
+from modelpress.worker.admission import Admission
 from modelpress.worker.attempt import Attempt
 from modelpress.worker.bench import Bench, Said
 from modelpress.worker.children import Children
-from modelpress.worker.fingerprint import target_fingerprint
 from modelpress.worker.intake import Intake
-from modelpress.worker.logs import StepLog
 from modelpress.worker.memory import available_bytes
 from modelpress.worker.orders import Orders
 from modelpress.worker.outcome import Outcome, about, after_death, interrupted, refused, succeeded, without_result
@@ -74,10 +71,10 @@ class Host:
         tell: Callable[[Event], None] = lambda event: None,
     ) -> None:
         self.worker = f"{os.getpid()}-{secrets.token_hex(4)}"
-        self._store, self._address, self._catalogue = store, address, catalogue
-        self._cores, self._log_path, self._lease_s = cores, log_path, lease_s
+        self._store, self._lease_s = store, lease_s
         self._still_wanted, self._tell = wanted, tell
         self._children = children
+        self._admission = Admission(catalogue, address.tenant, cores, log_path)
         self._available_bytes = available_bytes()
         self._bench = Bench(children, address, cores)
         self._producer = bus.producer()
@@ -176,7 +173,7 @@ class Host:
         outcome: Outcome | None = None
         if self._is_wanted(command):
             try:
-                attempt = self._attempt(record, command, now_s)
+                attempt = self._admission.attempt(record, command, now_s)
                 outcome = self._cached(attempt)
                 if outcome is None:
                     self._bench.queue(attempt)
@@ -192,44 +189,6 @@ class Host:
 
     def _is_wanted(self, command: StepCommand) -> bool:
         return not self._orders.stopped(command) and self._still_wanted(command)
-
-    def _attempt(self, record: Record, command: StepCommand, now_s: float) -> Attempt:
-        if command.tenant != self._address.tenant:
-            raise InputError(f"the step is of tenant '{command.tenant}', this worker serves '{self._address.tenant}'")
-        info = self._method(command)
-        return Attempt(
-            command=command,
-            record=record,
-            info=info,
-            key=command.key or self._measurement_key(command),
-            cores=self._cores if command.alone else min(command.threads, self._cores),
-            log=StepLog(self._log_path(command.run_id, command.step_id)),
-            read_s=now_s,
-            renewed_s=now_s,
-        )
-
-    def _method(self, command: StepCommand) -> MethodInfo:
-        info = self._catalogue[command.uses]
-        if info.version != command.version:
-            asked, installed = command.version, info.version
-            raise InputError(f"'{command.uses}' was planned as version {asked}, installed is {installed}: submit again")
-        return info
-
-    def _measurement_key(self, command: StepCommand) -> str:
-        return step_key(
-            tenant=command.tenant,
-            method=command.uses,
-            version=command.version,
-            params=command.params,
-            inputs=command.inputs,
-            seed=command.seed,
-            threads=command.threads,
-            extra={"target": self._target},
-        )
-
-    @cached_property
-    def _target(self) -> str:
-        return target_fingerprint()
 
     def _cached(self, attempt: Attempt) -> StepSucceeded | None:
         result, broken = results.find(self._store, attempt.key)
