@@ -96,6 +96,7 @@ class Followed:
     def __init__(self, run: RunState) -> None:
         self.run = run
         self.progress: dict[str, Progress] = {}
+        self._seen: Mapping[str, StepState] = {}
 
     def take(self, event: Event) -> str:
         """The step whose progress ``event`` tells; empty for all other events."""
@@ -106,9 +107,9 @@ class Followed:
         return event.step_id
 
     def become(self, run: RunState) -> list[str]:
-        """Take the run as it is now; ids of the steps that changed, in file order."""
-        before, self.run = self.run, run
-        return [step.id for step in run.plan.steps if run.steps[step.id] is not before.steps.get(step.id)]
+        """Take the run as it is now; ids of the steps that changed since, the first time of all, in file order."""
+        seen, self.run, self._seen = self._seen, run, run.steps
+        return [step.id for step in run.plan.steps if run.steps[step.id] is not seen.get(step.id)]
 
 
 class PlainDisplay:

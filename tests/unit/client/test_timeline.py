@@ -167,6 +167,15 @@ def test_plain_lines_tell_pauses_attempts_and_other_runs(clock: Clock) -> None:
     ]
 
 
+def test_plain_lines_begin_with_what_was_so_before_anybody_looked(clock: Clock) -> None:
+    stream = io.StringIO()
+    run = changed(fresh(), "slim", status=StepStatus.READY, waits_for="other/slim")
+    with PlainDisplay(run, stream) as shown:
+        shown.on_state(run)
+        shown.on_state(run)
+    assert stream.getvalue().splitlines()[1:] == ["  slim: ready, waits for other/slim"]
+
+
 def test_plain_lines_tell_after_a_while_that_steps_wait_for_a_place(clock: Clock) -> None:
     stream = io.StringIO()
     run = fresh()
