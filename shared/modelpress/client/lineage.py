@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +38,17 @@ def ancestry(runs: Iterable[RunState], digest: str) -> list[Making]:
 def _makings(run: RunState) -> Iterable[Making]:
     for step in run.plan.steps:
         state = run.steps.get(step.id) or StepState(id=step.id)
-        inputs = {port: _digest(run, source) for port, source in step.inputs.items()}
+        inputs = {port: _digest(run, source) for port, source in _reads(step)}
         for digest in state.outputs.values():
-            yield Making(digest, run.run_id, step, inputs)
+            if digest not in inputs.values():
+                yield Making(digest, run.run_id, step, inputs)
+
+
+def _reads(step: PlannedStep) -> Iterator[tuple[str, str]]:
+    """Each port, numbered where it takes many, with its source."""
+    for port, source in step.inputs.items():
+        several = [source] if isinstance(source, str) else source
+        yield from ((port if isinstance(source, str) else f"{port}[{n}]", one) for n, one in enumerate(several))
 
 
 def _digest(run: RunState, source: str) -> str:

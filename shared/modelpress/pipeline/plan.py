@@ -43,9 +43,25 @@ class PlannedStep(BaseModel):
     def service(self) -> str:
         return self.uses.partition("/")[0]
 
+    def reads(self) -> tuple[tuple[str, str], ...]:
+        """Each port with its source; a port that takes many stands there once for each."""
+        return tuple(
+            (p, s) for p, source in self.inputs.items() for s in ((source,) if isinstance(source, str) else source)
+        )
+
     def sources(self) -> tuple[str, ...]:
         """Every source of its inputs."""
-        return tuple(s for source in self.inputs.values() for s in ((source,) if isinstance(source, str) else source))
+        return tuple(source for _, source in self.reads())
+
+    def source(self, port: str) -> str:
+        """What ``port`` reads; empty where that is nothing or a list."""
+        source = self.inputs.get(port, "")
+        return source if isinstance(source, str) else ""
+
+    @property
+    def subject(self) -> str:
+        """The source of what it works on: its student, model or package; empty where it has none of them."""
+        return next(filter(None, map(self.source, ("student", "model", "package"))), "")
 
     @cached_property
     def needs(self) -> frozenset[str]:

@@ -54,7 +54,7 @@ def graph(plan: Plan) -> dict[str, list[str]]:
     """What each node reads, in port order. Datasets are left out (almost every step reads them)."""
     nodes: dict[str, list[str]] = {f"inputs.{name}": [] for name in plan.inputs if not _is_data(plan, name)}
     for step in plan.steps:
-        sources = [s if s.startswith("inputs.") else s.partition(".")[0] for s in step.inputs.values()]
+        sources = [s if s.startswith("inputs.") else s.partition(".")[0] for s in step.sources()]
         nodes[step.id] = [s for s in dict.fromkeys(sources) if s in nodes or not s.startswith("inputs.")]
     return nodes
 
@@ -67,13 +67,12 @@ def main_chain(plan: Plan) -> list[str]:
     while source:
         node = source if source.startswith("inputs.") else source.partition(".")[0]
         chain.insert(0, node)
-        inputs = plan.step(node).inputs if node in ids else {}
-        source = next((inputs[port] for port in ("student", "model", "package") if port in inputs), "")
+        source = plan.step(node).subject if node in ids else ""
     return chain
 
 
 def _is_data(plan: Plan, name: str) -> bool:
-    ports = [port for step in plan.steps for port, source in step.inputs.items() if source == f"inputs.{name}"]
+    ports = [port for step in plan.steps for port, source in step.reads() if source == f"inputs.{name}"]
     return bool(ports) and set(ports) == {"data"}
 
 

@@ -49,7 +49,7 @@ def candidates(run: RunState) -> list[Candidate]:
     """The original first, the pipeline's own result next to it, then the baselines."""
     figures = _figures(run)
     result = _result_source(run.plan, figures)
-    references = {step.inputs[port] for step, port in _subjects(run.plan) if port == "reference"}
+    references = {step.source(port) for step, port in _subjects(run.plan) if port == "reference"}
     order = {Role.ORIGINAL: 0, Role.RESULT: 1, Role.BASELINE: 2}
     found = [
         Candidate(source, role, _label(run.plan, source, role), _digest(run, source), values)
@@ -141,7 +141,7 @@ def _figures(run: RunState) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for step, port in _subjects(run.plan):
         metrics = (run.steps.get(step.id) or StepState(id=step.id)).metrics
-        target = found.setdefault(step.inputs[port], {})
+        target = found.setdefault(step.source(port), {})
         if port == "reference":
             for name, value in metrics.items():
                 if name.startswith(REFERENCE):
@@ -178,6 +178,5 @@ def lineage(plan: Plan, source: str) -> list[PlannedStep]:
     node = source.partition(".")[0]
     while node in by_id:
         chain.insert(0, by_id[node])
-        inputs = by_id[node].inputs
-        node = next((inputs[p] for p in ("student", "model", "package") if p in inputs), "").partition(".")[0]
+        node = by_id[node].subject.partition(".")[0]
     return chain

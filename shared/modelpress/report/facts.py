@@ -84,7 +84,7 @@ def model_digest(run: RunState, candidate: Candidate) -> str:
         made = run.steps[step.id].outputs if step.id in run.steps else {}
         if "model" in made:
             return made["model"]
-        source = next((step.inputs[p] for p in ("student", "model") if p in step.inputs), "")
+        source = step.source("student") or step.source("model")
         if source.startswith("inputs."):
             return run.inputs.get(source.removeprefix("inputs."), "")
     return ""

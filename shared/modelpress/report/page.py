@@ -62,7 +62,7 @@ def _data_note(facts: Facts) -> str:
     plan = facts.run.plan
     drawn = dag.graph(plan)
     readers = {
-        name: ", ".join(step.id for step in plan.steps if f"inputs.{name}" in step.inputs.values())
+        name: ", ".join(step.id for step in plan.steps if f"inputs.{name}" in step.sources())
         for name in plan.inputs
         if f"inputs.{name}" not in drawn
     }
@@ -120,7 +120,7 @@ def _parameters(step: PlannedStep) -> Markup | None:
 def _provenance(facts: Facts, step: PlannedStep, state: StepState) -> Markup | None:
     rows: list[list[object]] = [
         [el("th", f"{port} ←"), join(source, el("code", _digest(facts.run, source), class_="delta"), separator=" ")]
-        for port, source in step.inputs.items()
+        for port, source in step.reads()
     ]
     rows += [[el("th", f"{port} →"), el("code", digest)] for port, digest in state.outputs.items()]
     rows += [[el("th", "method version"), step.version], [el("th", "attempt"), state.attempt]]

@@ -52,7 +52,7 @@ def test_figures_are_those_of_classification_on_the_validation_split(packages: l
         job=alone,
     )
     assert made["report"]["candidates"] == [alone.metrics]
-    assert job.metrics.items() >= alone.metrics.items()
+    assert job.metrics.items() >= {n: v for n, v in alone.metrics.items() if not n.startswith("reference_")}.items()
 
 
 def test_where_none_is_within_the_most_accurate_is_given_and_said_to_be_without(

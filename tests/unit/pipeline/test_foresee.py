@@ -63,3 +63,15 @@ def test_several_for_one_port_keep_their_order() -> None:
         SLIM, PACK, other, step("s", "evaluator/select", inputs={"packages": ["pack.package", "other.package"]})
     )
     assert told(reverse, results)["s"] == "runs"
+
+
+def test_one_that_may_be_skipped_leaves_open_what_reads_several() -> None:
+    """Those that were not skipped are read: which they are, only the run tells."""
+    check = step("check", "evaluator/classification", inputs={"reference": "inputs.model"})
+    guarded = step("other", "quantizer/package", inputs={"model": "inputs.model"}, when={"check.top1": "> 1"})
+    chosen = step("s", "evaluator/select", inputs={"packages": ["pack.package", "other.package"]})
+    plan = plan_of(PACK, check, guarded, chosen)
+    results = {key(plan, "pack", {"model": "sha256:m", "data": "sha256:d"}): {"package": "sha256:p"}}
+    both = ("sha256:p", "sha256:p")
+    results[key(plan, "s", {"packages": both, "data": "sha256:d"})] = {"package": "sha256:p"}
+    assert told(plan, results) == {"pack": "cached", "check": "runs", "other": "cached", "s": "unknown"}

@@ -32,7 +32,8 @@ def run(
     chosen = choose(candidates, params.max_drop_points)
     within = candidates[chosen]["top1_drop_points"] <= params.max_drop_points
     summary = {"chosen": chosen + 1.0, "candidates": float(len(candidates)), "within": float(within)}
-    for name, value in {**candidates[chosen], **summary}.items():
+    own = {name: value for name, value in candidates[chosen].items() if not name.startswith("reference_")}
+    for name, value in {**own, **summary}.items():
         job.metric(name, value)
     job.log(f"package {chosen + 1} of {len(candidates)} is chosen" + ("" if within else "; none is accurate enough"))
     report = {"split": "validation", "samples": len(targets), "metrics": summary, "candidates": candidates}

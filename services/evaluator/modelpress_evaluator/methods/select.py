@@ -36,7 +36,7 @@ INFO = MethodInfo(
     outputs={"package": Kind.PACKAGE, "report": Kind.REPORT},
     needs=frozenset({"data.validation"}),
     metrics={
-        **classification.INFO.metrics,
+        **{name: unit for name, unit in classification.INFO.metrics.items() if not name.startswith("reference_")},
         "chosen": "number of the package that was chosen, counted from 1 in the order given",
         "candidates": "how many there were",
         "within": "1 where the chosen lost no more than max_drop_points, 0 where none of them did",
