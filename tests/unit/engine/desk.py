@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from modelpress.bus.memory import MemoryBus, MemoryLog
 from modelpress.bus.ports import Bus, Consumer, Message, Partition, Record, Tail, drain
+from modelpress.bus.reader import LogConsumer
 from modelpress.engine.coordinator import Coordinator
 from modelpress.engine.events import (
     Event,
@@ -77,6 +78,12 @@ class Desk:
             coordinator.close()
         self._mine.clear()
         self.coordinator = self.another()
+
+    def expel(self, coordinator: Coordinator) -> None:
+        """The group goes on without ``coordinator``, which does not know yet."""
+        consumer = coordinator._consumer
+        if isinstance(consumer, _TappedConsumer):
+            consumer.expel()
 
     def settle(self, *others: Coordinator) -> None:
         """Advance until nothing more happens."""
@@ -181,6 +188,10 @@ class _TappedConsumer:
 
     def poll(self, timeout_s: float = 0.0, limit: int = 500) -> list[Record]:
         return self._consumer.poll(timeout_s, limit)
+
+    def expel(self) -> None:
+        assert isinstance(self._consumer, LogConsumer)
+        self._consumer.membership.leave(self._consumer.name)
 
     def commit(self, offsets: Mapping[Partition, int], out: Sequence[Message] = ()) -> None:
         self._on_commit(offsets, out)
