@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import islice
 
 from modelpress.errors import InputError, nearest
 from modelpress.pipeline.parameters import parse_setting
@@ -21,6 +22,10 @@ from modelpress.pipeline.tree import Entry, Leaf, Scope
 _PART = r"([^.\[\]\s]+)(?:\[([^\[\]]*)\])?"
 _PARTS = re.compile(_PART)
 _WHOLE = re.compile(rf"{_PART}(?:\.{_PART})*\.[^.\[\]\s]+")
+
+
+_SEARCHED = 500
+"""Names of one place among which the nearest is looked for."""
 
 
 class UnresolvedError(Exception):
@@ -82,8 +87,13 @@ def _first(name: str, scope: Scope, reader: Leaf | None) -> Entry:
             hint = "name its step alone, which means this round's or this branch's"
             raise UnresolvedError(f"'{name}' is the block that this stands in", hint)
         raise UnresolvedError(f"step '{name}' comes later", f"move '{name}' above the step that reads it")
-    known = [*(name for place in scope.visible() for name in place.seen), INPUTS]
-    raise UnresolvedError(f"there is no step '{name}'", nearest(name, known))
+    raise UnresolvedError(f"there is no step '{name}'", nearest(name, [*_last_names(scope), INPUTS]))
+
+
+def _last_names(scope: Scope) -> Iterator[str]:
+    """Names in ``scope``, the last of each place: looking for what was meant among all would take long."""
+    for place in scope.visible():
+        yield from islice(reversed(place.seen), _SEARCHED)
 
 
 def _within(node: Leaf | Scope, name: str, path: str) -> Entry:

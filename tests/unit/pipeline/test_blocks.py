@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from modelpress.catalogue import Kind
 from modelpress.errors import SpecError
+from modelpress.pipeline.faults import MAX_FAULTS
 from modelpress.pipeline.plan import Plan
 from modelpress.pipeline.render import render_plan
 from modelpress.pipeline.unroll import MAX_ID, MAX_STEPS
@@ -315,6 +316,13 @@ class TestSizes:
 
 
 class TestFaults:
+    def test_more_than_anyone_reads_are_not_looked_for(self) -> None:
+        many = [step(f"s{n}", "quantizer/package", inputs={"model": "nope.model"}) for n in range(MAX_STEPS)]
+        with pytest.raises(SpecError) as caught:
+            validate(pipeline(*many), CATALOGUE)
+        assert len(caught.value.violations) == MAX_FAULTS + 1
+        assert "more than these 200" in caught.value.violations[-1].message
+
     def test_one_in_a_block_is_told_once(self) -> None:
         raw = pipeline(sweep(PACK | {"inputs": {"model": "prun.model"}}, CHECK | {"gate": {"top": "> 1"}}))
         assert list(faults_of(raw)) == ["steps[0].steps[1].inputs.model", "steps[0].steps[2].gate.top"]
