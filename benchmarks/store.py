@@ -1,8 +1,8 @@
 """A gigabyte into the store and out again, beside ``cp`` and ``sha256sum`` of the same file on the same disk.
 
 In is a file that becomes a blob, out is a blob that becomes a file: both copy and hash, as the two commands together
-do. All four take turns, none waits for the device, and what one wrote is removed before the next round begins. Ours
-runs in a process of its own, so that its peak of memory is its own.
+do. All four take turns, and none waits for the device: what came before is removed or flushed before the next begins.
+Ours runs in a process of its own, so that its peak of memory is its own.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ def _round(source: Path, folder: Path) -> dict[str, float]:
     """Seconds of each, in turn; ours also tells its peak of memory."""
     copy = folder / "copy"
     found = {
-        "cp": _seconds(lambda: subprocess.run(["cp", str(source), str(copy)], check=True)),
         "sha256sum": _seconds(lambda: subprocess.run(["sha256sum", str(source)], check=True, capture_output=True)),
+        "cp": _seconds(lambda: subprocess.run(["cp", str(source), str(copy)], check=True)),
     }
     copy.unlink()
     command = [sys.executable, "-m", "benchmarks.store", str(source), str(folder)]
@@ -85,6 +85,7 @@ def _save(store: FilesystemStore, digest: Digest, path: Path) -> None:
 
 
 def _seconds(work: Callable[[], object]) -> float:
+    os.sync()
     start = time.perf_counter()
     work()
     return time.perf_counter() - start
@@ -94,7 +95,6 @@ def _write_random(path: Path, size_mib: int) -> None:
     with open(path, "wb") as file:
         for _ in range(size_mib):
             file.write(os.urandom(MIB))
-        os.fsync(file.fileno())
 
 
 if __name__ == "__main__":
