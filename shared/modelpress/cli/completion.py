@@ -70,7 +70,7 @@ def complete_status(incomplete: str) -> list[Offer]:
 
 
 def _may_lead_to_yaml(path: Path) -> bool:
-    from modelpress.client.pipelines import FILE_SUFFIXES
+    from modelpress.pipeline.library import FILE_SUFFIXES
 
     return path.is_dir() or path.suffix in FILE_SUFFIXES
 

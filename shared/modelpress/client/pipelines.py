@@ -6,11 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from modelpress.pipeline.library import FILE_SUFFIXES
 from modelpress.pipeline.spec import PipelineSpec, read_pipeline, spec_of
 
 PipelineLike = str | Path | Mapping[str, Any]
-
-FILE_SUFFIXES = (".yaml", ".yml")
 
 
 def load_pipeline(pipeline: PipelineLike) -> PipelineSpec:
