@@ -85,9 +85,37 @@ def test_three_faults_are_all_shown_with_their_lines(capsys: pytest.CaptureFixtu
     done = run(capsys, "validate", str(file))
     assert done.code == 2
     assert done.out == ""
-    for fault in ("steps[0].uses (line 7)", "steps[1].with.temprature (line 11)", "steps[2].inputs.package"):
+    for fault in (
+        "steps[0].uses (line 7, column 5)",
+        "steps[1].with.temprature (line 11, column 12)",
+        "steps[2].inputs.package",
+    ):
         assert fault in done.err
     assert "Traceback" not in done.err
     as_json = run(capsys, "validate", str(file), "--json")
     assert as_json.code == 2
-    assert {fault["line"] for fault in json.loads(as_json.out)["faults"]} >= {7, 11}
+    assert {(fault["line"], fault["column"]) for fault in json.loads(as_json.out)["faults"]} >= {(7, 5), (11, 12)}
+
+
+def test_a_plan_tells_costs_and_what_guards_its_steps(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    shown = run(capsys, "plan", "slim-distill-int8")
+    assert shown.code == 0
+    for words in (
+        ("slim ", "training"),
+        ("speed ", "measurement"),
+        ("pack ", "light"),
+        ("check ", "gate size_ratio >="),
+    ):
+        (line,) = [line for line in shown.out.splitlines() if line.strip().startswith(words[0])]
+        assert words[1] in line
+    assert "inputs.model = to be given" in shown.out
+    assert "temperature" in run(capsys, "plan", "slim-distill-int8", "--details").out
+    plan = json.loads(run(capsys, "plan", "slim-distill-int8", "--json").out)
+    assert {step["foreseen"] for step in plan["steps"]} == {"unknown"}
+    assert not (tmp_path / "nobody").exists(), "a look makes no home"
+
+
+def test_the_schema_is_that_of_the_methods(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = json.loads(run(capsys, "schema").out)
+    assert shown["$schema"].endswith("2020-12/schema")
+    assert all(name in json.dumps(shown) for name in METHODS)

@@ -20,7 +20,10 @@ HEAVY = "('torch', 'onnx', 'onnxruntime', 'matplotlib')"
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
     done = run(capsys, "--help")
     assert done.code == 0
-    names = "demo xray push pull run resume cancel logs ls show list get report methods recipes validate plan"
+    names = (
+        "demo xray push pull ls show compare run submit watch resume cancel rm list get logs report dead-letters "
+        "validate plan recipes schema methods gc du verify export-run import-run"
+    )
     assert all(f" {name} " in done.out for name in names.split())
 
 

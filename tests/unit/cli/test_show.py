@@ -11,7 +11,6 @@ import pytest
 import modelpress
 from modelpress.artifacts.report import put_report
 from modelpress.catalogue import Form
-from modelpress.cli.options import complete_ref
 from modelpress.client.tagging import tag
 from tests.unit.cli.terminal import run
 from tests.unit.client.artifacts import DENSE, SLIM, put_model, put_onnx
@@ -115,12 +114,3 @@ def test_unlike_kinds_and_unknown_names_are_input_errors(home: Path, capsys: pyt
     done = run(capsys, "show", "nets/dens", "--home", str(home))
     assert done.code == 2
     assert "did you mean 'nets/dense'?" in done.err
-
-
-def test_the_shell_completes_names(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MODELPRESS_HOME", str(home))
-    assert complete_ref("nets/") == ["nets/dense", "nets/masked", "nets/slim"]
-    assert complete_ref("last.") == ["last.model", "last.package"]
-    monkeypatch.setenv("MODELPRESS_HOME", str(tmp_path / "nowhere"))
-    assert complete_ref("nets/") == []
-    assert not (tmp_path / "nowhere").exists()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +13,6 @@ from modelpress.cli import completion, options, output, tables
 
 if TYPE_CHECKING:
     from modelpress.catalogue import Catalogue
-    from modelpress.client.client import Client
     from modelpress.pipeline.foresee import Foresight
     from modelpress.pipeline.plan import Plan
     from modelpress.recipes import Recipe
@@ -95,7 +95,7 @@ def plan(
 
     made = _plan(pipeline, model, data, settings, seed)
     catalogue = load_catalogue()
-    seen = _look_ahead(made, model, home)
+    seen = _look_ahead(made, catalogue, home)
     if as_json:
         output.emit_json(_planned(made, catalogue, seen))
         return
@@ -113,21 +113,26 @@ def plan(
 class Ahead:
     """What a home tells of a plan: digests of its inputs, what is in the cache, what an x-ray found not to pay."""
 
-    digests: dict[str, str] = dataclasses.field(default_factory=dict)
-    foreseen: dict[str, Foresight] = dataclasses.field(default_factory=dict)
-    advice: list[str] = dataclasses.field(default_factory=list)
+    digests: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    foreseen: Mapping[str, Foresight] = dataclasses.field(default_factory=dict)
+    advice: Sequence[str] = dataclasses.field(default_factory=list)
 
 
-def _look_ahead(plan: Plan, model: str | None, home: Path | None) -> Ahead:
-    """Nothing where there is no home: a look makes none."""
-    from modelpress.client.foresight import known_inputs
+def _look_ahead(plan: Plan, catalogue: Catalogue, home: Path | None) -> Ahead:
+    """What the store tells; nothing where there is no home: a look makes none."""
+    from modelpress.client.foresight import foresee, known_inputs
     from modelpress.config.settings import load_settings
+    from modelpress.engine.home import TENANT, Home
+    from modelpress.xray.targets import advice
 
-    if not (home or load_settings().home).is_dir():
+    settings = load_settings()
+    folder = home or settings.home
+    if not folder.is_dir():
         return Ahead()
-    with options.client(home) as client:
-        digests: dict[str, str] = {**known_inputs(client.store, plan)}
-        return Ahead(digests, client.foreseen(plan), _advice(client, plan, digests.get("model") if model else None))
+    store = Home(folder).open_store()
+    digests = known_inputs(store, plan)
+    warnings = advice(store, plan, digests["model"], catalogue) if "model" in digests else []
+    return Ahead(digests, foresee(store, plan, TENANT, settings.threads), warnings)
 
 
 def _planned(plan: Plan, catalogue: Catalogue, seen: Ahead) -> dict[str, Any]:
@@ -135,15 +140,7 @@ def _planned(plan: Plan, catalogue: Catalogue, seen: Ahead) -> dict[str, Any]:
     record = plan.model_dump(mode="json")
     for step in record["steps"]:
         step |= {"cost": str(catalogue[step["uses"]].cost), "foreseen": seen.foreseen.get(step["id"], "unknown")}
-    return {**record, "digests": seen.digests, "advice": seen.advice}
-
-
-def _advice(client: Client, plan: Plan, model: str | None) -> list[str]:
-    """What an x-ray on this machine found not to pay; a model that is not there yet has had none."""
-    from modelpress.artifacts.digest import Digest
-    from modelpress.xray.targets import advice
-
-    return advice(client.store, plan, Digest(model), client.catalogue) if model else []
+    return {**record, "digests": dict(seen.digests), "advice": list(seen.advice)}
 
 
 def schema() -> None:
