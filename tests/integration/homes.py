@@ -89,7 +89,8 @@ class Toys:
     def step(self, step_id: str, uses: str, inputs: Mapping[str, str] | None = None, **params: Any) -> PlannedStep:
         gate = params.pop("gate", {})
         given = {"name": step_id, "journal": str(self.journal), **params}
-        canonical = CATALOGUE[f"toys/{uses}"].params.model_validate(given).model_dump(mode="json")
+        info = CATALOGUE[f"toys/{uses}"]
+        canonical = info.params.model_validate(given).model_dump(mode="json")
         return PlannedStep(
             id=step_id,
             uses=f"toys/{uses}",
@@ -98,6 +99,7 @@ class Toys:
             inputs=dict(inputs or {}),
             outputs=("report",),
             gate=gate,
+            alone=not info.pure,
         )
 
     def diamond(self, **params: Mapping[str, Any]) -> Plan:

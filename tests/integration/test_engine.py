@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.manifest import get_manifest
 from modelpress.artifacts.report import get_report, put_report
 from modelpress.engine.driver import Engine
-from modelpress.engine.events import Event, StepLogged, StepProgressed, StepStarted
+from modelpress.engine.events import Event, StepInterrupted, StepLogged, StepProgressed, StepStarted
 from modelpress.engine.state import RunState, RunStatus, StepStatus
 from modelpress.errors import HomeBusyError, InputError, NotFoundError
 from modelpress.pipeline.plan import Plan
@@ -89,10 +90,9 @@ def test_events_tell_progress_and_logs_and_both_are_kept(engine: Engine, toys: T
     assert engine.progress(run_id) == tuple(told)
     assert [e.type for e in events if not isinstance(e, StepProgressed)] == [
         "run-submitted",
-        "step-issued",
+        "step-granted",
         "step-started",
         "step-succeeded",
-        "run-ended",
     ]
 
 
@@ -121,7 +121,7 @@ def test_a_measurement_is_cached_for_its_target_only(
     for _ in range(2):
         run(engine, pure)
         run(engine, measured)
-    monkeypatch.setattr("modelpress.worker.runner.target_fingerprint", lambda: "sha256:another-machine")
+    monkeypatch.setattr("modelpress.worker.admission.target_fingerprint", lambda: "sha256:another-machine")
     run(engine, pure)
     run(engine, measured)
     assert toys.executed() == ["p", "m", "m"]
@@ -132,8 +132,10 @@ def test_a_refused_gate_ends_the_run_and_keeps_its_outputs(engine: Engine, toys:
     assert state.status is RunStatus.REFUSED
     assert state.steps["b"].gates == {"value": False}
     assert state.steps["b"].outputs
-    assert (state.steps["c"].status, state.steps["d"].status) == (StepStatus.SKIPPED, StepStatus.SKIPPED)
-    assert toys.executed() == ["a", "b"]
+    # c may run beside b; what needs b never does.
+    assert state.steps["c"].status in (StepStatus.SKIPPED, StepStatus.SUCCEEDED)
+    assert state.steps["d"].status is StepStatus.SKIPPED
+    assert "d" not in toys.executed()
 
 
 def test_a_kernels_error_fails_the_run_and_its_traceback_is_in_the_log(engine: Engine, toys: Toys) -> None:
@@ -167,7 +169,7 @@ def test_a_full_disk_fails_the_run_and_a_resume_goes_on(engine: Engine, toys: To
     resumed = engine.drive(engine.resume(failed.run_id))
     assert (resumed.status, resumed.resumed_from) == (RunStatus.SUCCEEDED, failed.run_id)
     assert resumed.steps["a"].cached
-    assert toys.executed() == ["a", "b", "b", "c", "d"]
+    assert [name for name in toys.executed() if name != "c"] == ["a", "b", "b", "d"]
     assert engine.get(failed.run_id) == failed
 
 
@@ -212,12 +214,16 @@ def test_a_corrupt_blob_that_a_step_made_is_made_again(engine: Engine, toys: Toy
     made = first.steps["a"].outputs["report"]
     corrupt = report_blob(engine, made)
     flip(blob_path(engine, corrupt))
-    state = run(engine, toys.diamond(c={"value": 2.0}))
+    events: list[Event] = []
+    run_id = engine.submit(toys.diamond(c={"value": 2.0}), {})
+    state = engine.drive(run_id, events.append)
     assert state.status is RunStatus.SUCCEEDED
     assert toys.executed()[4:] == ["a", "c", "d"]
     assert state.steps["a"].outputs["report"] == made
     assert get_report(engine.store, Digest(made))["name"] == "a"
-    assert f"blob {corrupt} of 'a.report' is broken: 'a' runs again" in engine.logs(state.run_id, "c")
+    (interrupted,) = [event for event in events if isinstance(event, StepInterrupted)]
+    assert (interrupted.step_id, interrupted.why) == ("c", "inputs")
+    assert interrupted.broken == {"source": (corrupt,)}
 
 
 def test_a_corrupt_input_of_the_run_fails_it_by_name(engine: Engine, toys: Toys) -> None:
@@ -240,22 +246,21 @@ def test_a_damaged_result_is_made_again(engine: Engine, toys: Toys) -> None:
     assert f"results/{key} of an earlier result" in engine.logs(state.run_id, "a")
 
 
-def test_a_home_that_another_drives_is_busy(tmp_path: Path, engine: Engine, toys: Toys) -> None:
-    run_id = engine.submit(toys.diamond(), {})
-    with open_engine(tmp_path / "home") as other:
-        with other.home.driving(), pytest.raises(HomeBusyError, match=r"process \d+ drives the home"):
-            engine.drive(run_id)
-        assert other.get(run_id).status is RunStatus.SUBMITTED
-    assert engine.drive(run_id).status is RunStatus.SUCCEEDED
+def test_a_home_has_one_driver(tmp_path: Path, engine: Engine) -> None:
+    assert engine.driver_pid() is None
+    with open_engine(tmp_path / "home") as other, other.home.driving():
+        assert engine.driver_pid() == os.getpid()
+        with pytest.raises(HomeBusyError, match=rf"process {os.getpid()} drives the home"), engine.home.driving():
+            pass
 
 
-def test_every_unfinished_run_is_driven_and_their_steps_take_turns(engine: Engine, toys: Toys) -> None:
-    old = engine.submit(toys.diamond(), {})
+def test_every_unfinished_run_is_driven_and_each_gets_its_share(engine: Engine, toys: Toys) -> None:
+    old = engine.submit(plan(*(toys.step(f"o{n}", "emit", value=n) for n in range(9))), {})
     new = engine.submit(plan(toys.step("x", "emit"), toys.step("y", "copy", {"source": "x.report"})), {})
     engine.drive(new)
-    assert toys.executed() == ["a", "x", "b", "c", "y"]
+    assert len(toys.executed()) < 11
     assert engine.drive(old).status is RunStatus.SUCCEEDED
-    assert toys.executed()[5:] == ["d"]
+    assert sorted(toys.executed()) == [*(f"o{n}" for n in range(9)), "x", "y"]
 
 
 def test_runs_are_found_by_the_beginning_of_their_id(engine: Engine, toys: Toys) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from modelpress.engine.driver import Engine
 from modelpress.engine.events import Event, StepInterrupted, StepProgressed
-from modelpress.engine.fold import MAX_ATTEMPTS
+from modelpress.engine.fold import MAX_DEATHS
 from modelpress.engine.state import RunStatus, StepStatus
 from modelpress.pipeline.plan import Plan
 from tests.integration.homes import Toys, drive_apart, is_gone, open_engine, plan, wait_until, worker_of
@@ -158,6 +158,6 @@ def test_a_step_that_kills_its_worker_is_given_up(root: Path, toys: Toys, fault:
     with open_engine(root) as engine:
         state = engine.drive(engine.submit(toys.diamond(b={"fault": fault}), {}))
     assert state.status is RunStatus.FAILED
-    assert "given up after 3 attempts" in state.error
+    assert "3 workers died with it" in state.error
     assert told in state.error
-    assert [name for name in toys.executed() if name != "c"] == ["a"] + ["b"] * MAX_ATTEMPTS
+    assert [name for name in toys.executed() if name != "c"] == ["a"] + ["b"] * MAX_DEATHS

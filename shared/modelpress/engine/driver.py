@@ -32,7 +32,7 @@ from modelpress.engine.events import (
 from modelpress.engine.fold import submitted
 from modelpress.engine.home import TENANT, Home
 from modelpress.engine.records import RunsView, removed_messages, run_messages
-from modelpress.engine.session import drive
+from modelpress.engine.session import drive, interruptible
 from modelpress.engine.state import RunState
 from modelpress.errors import HomeBusyError, InputError, NotFoundError, nearest
 from modelpress.pipeline.plan import Plan, PlannedStep
@@ -72,8 +72,16 @@ class Engine:
         self._warm = tuple(warm)
         self._children: Children | None = None
         """Started by the first `drive`: who only reads needs none."""
+        self._driving = False
 
-    def submit(self, plan: Plan, inputs: Mapping[str, Digest], resumed_from: str = "", priority: int = 0) -> str:
+    def submit(
+        self,
+        plan: Plan,
+        inputs: Mapping[str, Digest],
+        resumed_from: str = "",
+        priority: int = 0,
+        threads: int | None = None,
+    ) -> str:
         """Record a run; its id. It waits until something drives the home.
 
         Raises:
@@ -92,9 +100,9 @@ class Engine:
             plan=plan,
             inputs=dict(inputs),
             tenant=TENANT,
-            threads=self._threads,
+            threads=threads or self._threads,
             priority=priority,
-            provenance=provenance(self._threads),
+            provenance=provenance(threads or self._threads),
             resumed_from=resumed_from,
         )
         # With its records, so that every reader knows the run before anything drives the home.
@@ -185,7 +193,8 @@ class Engine:
         if not state.status.final:
             return state.run_id
         inputs = {name: Digest(digest) for name, digest in state.inputs.items()}
-        return self.submit(state.plan, inputs, resumed_from=state.run_id, priority=state.priority)
+        # With its own threads, which are part of every step's key: another setting would make nothing a cache hit.
+        return self.submit(state.plan, inputs, state.run_id, state.priority, state.threads)
 
     def remove(self, run_id: str) -> None:
         """Forget a final run and its logs. Its artifacts and results stay until they are collected.
@@ -297,20 +306,31 @@ class Engine:
         """Drive until ``run_id`` is final. The caller holds the home's lock."""
         told: list[RunState | None] = [None]
 
-        def done() -> bool:
+        def final() -> bool:
             state = coordinator.get(run_id)
             if state is not None and state is not told[0]:
                 told[0] = state
                 on_state(state)
             return state is not None and state.status.final
 
-        with self._coordinator(on_event) as coordinator, contextlib.closing(self._host(on_event)) as host:
+        with (
+            self._coordinator(on_event) as coordinator,
+            contextlib.closing(self._host(on_event)) as host,
+            interruptible() as interrupt,
+        ):
+            self._driving = True
             try:
-                drive([coordinator, host], done)
-            except KeyboardInterrupt:
-                self._send(event_message(RunCancelled(run_id=run_id, at_s=time.time())))
-                drive([coordinator, host], done)
-                raise
+                drive([coordinator, host, interrupt], lambda: final() or interrupt.set)
+                if interrupt.set:
+                    self._send(event_message(RunCancelled(run_id=run_id, at_s=time.time())))
+                    drive([coordinator, host], final)
+            finally:
+                self._driving = False
+            # Other runs' steps are given back, so that their end here counts as nobody's death.
+            host.stop(0.0)
+            drive([host], lambda: not host.busy)
+        if interrupt.set:
+            raise KeyboardInterrupt
 
     @contextlib.contextmanager
     def _coordinator(self, on_event: OnEvent) -> Iterator[Coordinator]:
@@ -333,9 +353,12 @@ class Engine:
         )
 
     def _settled(self, run_id: str) -> RunState:
-        """The run once what was asked for is folded: by us where nothing drives the home, else by its driver."""
+        """The run once what was asked for is folded: by us where nothing drives the home, else by its driver.
+
+        Called from within our own driving (a listener cancels), it is as it was: the fold follows.
+        """
         deadline_s = time.monotonic() + SETTLE_S
-        while not (state := self.get(run_id)).status.final and time.monotonic() < deadline_s:
+        while not (state := self.get(run_id)).status.final and time.monotonic() < deadline_s and not self._driving:
             with contextlib.suppress(HomeBusyError), self.home.driving(), self._coordinator(_ignore) as coordinator:
                 while coordinator.advance():
                     pass
