@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from modelpress.cli import output
+from modelpress.cli.candidates import candidates_table
 
 if TYPE_CHECKING:
     from modelpress.artifacts.manifest import Manifest
@@ -45,6 +46,9 @@ def artifact(shown: Contents, manifest: Manifest, made: Sequence[Making]) -> Non
     if len(shown.totals) > 1:
         output.say("  ".join(f"{TITLES[name]} {figure(name, value)}" for name, value in shown.totals.items()))
     _facts(shown)
+    if shown.xrayed:
+        output.say(f"x-rayed on this machine, {shown.xrayed.threads} threads", "bold")
+        candidates_table(shown.xrayed.candidates)
     blobs = [[b.role, fmt.size(b.size_bytes), b.digest] for b in manifest.layers]
     output.table(["blob", "size", "digest"], blobs, right=["size"])
     _makings(made)

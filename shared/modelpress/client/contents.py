@@ -18,6 +18,7 @@ from modelpress.client.refs import Ref
 from modelpress.engine.state import RunState
 from modelpress.report.evidence import MEASURING, Candidate, candidates
 from modelpress.report.layers import Layer, layers_of
+from modelpress.xray.targets import Known, known
 
 TENSORS = "tensors.safetensors"
 _MASK = re.compile(r"(.+)\.parametrizations\.(\w+)\.\d+\.keep")
@@ -36,7 +37,8 @@ class Measured:
 class Contents:
     """An artifact's parts. ``totals`` has what is known of ``size_bytes``, ``parameters``, ``macs`` (multiply-
     accumulates of one sample), ``weight_bytes`` and ``activation_bytes``; ``operators`` counts those of a package by
-    type; ``facts`` is JSON that its maker wrote, of a report all of it.
+    type; ``facts`` is JSON that its maker wrote, of a report all of it. ``xrayed`` is what an x-ray on this machine
+    found of a model's architecture.
     """
 
     kind: Kind
@@ -49,6 +51,7 @@ class Contents:
     operators: Mapping[str, int] = field(default_factory=dict)
     facts: Mapping[str, Any] = field(default_factory=dict)
     measured: Measured | None = None
+    xrayed: Known | None = None
 
     def as_record(self) -> dict[str, Any]:
         """As JSON, with each layer's ``weight_bytes``."""
@@ -74,6 +77,7 @@ def contents(ref: Ref, runs: Sequence[RunState]) -> Contents:
         inputs=_inputs(manifest),
         totals=size | parts.pop("totals", {}),
         measured=measured(runs, ref.digest),
+        xrayed=known(ref.store, Digest(ref.digest)) if manifest.kind is Kind.MODEL else None,
         **parts,
     )
 

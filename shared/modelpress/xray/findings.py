@@ -13,8 +13,10 @@ ALL_CARRIED = "nothing is known to be missing: what the module does in training 
 class Latency:
     """A candidate at one batch size, beside the dense model in the same rounds.
 
-    ``median_ms`` is the median of the rounds' fastest calls; ``ratio`` dense over candidate, the median of the ratios
-    within rounds, with its 95 % interval; ``noise`` interquartile range of the rounds over their median.
+    ``ratio`` is dense over candidate, the median of the ratios of whole turns within rounds, with its 95 % interval.
+    ``median_ms`` is the dense model's undisturbed call, the median of the rounds' fastest ones, over that ratio: a
+    quick one's own fastest calls fit between other work, and tell too little on a busy machine. ``noise`` is the
+    interquartile range of the rounds over their median.
     """
 
     batch: int

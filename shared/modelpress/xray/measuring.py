@@ -72,7 +72,7 @@ def _record(found: Measured, rounds: Rounds, batch: int) -> None:
     dense = next(iter(rounds.sides.values()))
     for name, side in rounds.sides.items():
         gain = ratio(dense, side)
-        latency = Latency(batch, side.median_ms, gain.median, gain.low, gain.high, side.noise)
+        latency = Latency(batch, dense.median_ms / gain.median, gain.median, gain.low, gain.high, side.noise)
         found.latencies.setdefault(name, []).append(latency)
     found.batches.append(batch)
     found.noisy += told_noise(rounds, batch)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from modelpress.artifacts.digest import Digest
@@ -14,7 +14,7 @@ from modelpress.catalogue import QUANTIZED, Catalogue
 from modelpress.errors import InputError
 from modelpress.pipeline.plan import Plan
 from modelpress.worker.fingerprint import target_fingerprint
-from modelpress.xray.findings import XRay
+from modelpress.xray.findings import Candidate, Latency, XRay
 
 LOCAL = "local"
 """The target that this process runs on."""
@@ -42,8 +42,8 @@ def remember(store: Store, architecture: Digest, xray: XRay) -> Digest:
     record = {"source": xray.source, "threads": xray.machine.threads, "candidates": list(map(asdict, xray.candidates))}
     while True:
         before = store.tags.get(TAG)
-        known = profile(store)
-        digest = put_report(store, {**known, "xrays": {**known["xrays"], architecture: record}})
+        kept = profile(store)
+        digest = put_report(store, {**kept, "xrays": {**kept["xrays"], architecture: record}})
         if digest == before or store.tags.swap(TAG, before, digest):
             return digest
 
@@ -52,19 +52,41 @@ def profile(store: Store) -> dict[str, Any]:
     """The profile of this target as JSON: ``fingerprint``, and ``xrays`` by the digest of the model's graph."""
     fingerprint = target_fingerprint()
     digest = store.tags.get(TAG)
-    known = get_report(store, digest) if digest is not None else {}
-    return known if known.get("fingerprint") == fingerprint else {"fingerprint": fingerprint, "xrays": {}}
+    kept = get_report(store, digest) if digest is not None else {}
+    return kept if kept.get("fingerprint") == fingerprint else {"fingerprint": fingerprint, "xrays": {}}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the last x-ray of a model's architecture measured on this target, by so many threads of the runtime.
+
+    ``candidates`` begin with the dense model.
+    """
+
+    threads: int
+    candidates: tuple[Candidate, ...]
+
+
+def known(store: Store, model: Digest) -> Known | None:
+    """What the profile of this target has of ``model``; None where its architecture was not x-rayed here."""
+    graphs = [layer.digest for layer in get_manifest(store, model).layers if layer.role == GRAPH]
+    record = profile(store)["xrays"].get(graphs[0]) if graphs else None
+    return Known(record["threads"], tuple(map(_candidate, record["candidates"]))) if record else None
+
+
+def _candidate(record: Mapping[str, Any]) -> Candidate:
+    latencies = tuple(Latency(**one) for one in record["latencies"])
+    return Candidate(**{**record, "latencies": latencies, "float_layers": tuple(record["float_layers"])})
 
 
 def advice(store: Store, plan: Plan, model: Digest, catalogue: Catalogue) -> list[str]:
     """A line for each step of ``plan`` that an x-ray of ``model``'s architecture found not to pay here."""
-    graphs = [layer.digest for layer in get_manifest(store, model).layers if layer.role == GRAPH]
-    xray = profile(store)["xrays"].get(graphs[0]) if graphs else None
-    return list(_lines(plan, xray, catalogue)) if xray else []
+    found = known(store, model)
+    return list(_lines(plan, found.candidates, catalogue)) if found else []
 
 
-def _lines(plan: Plan, xray: Mapping[str, Any], catalogue: Catalogue) -> Iterator[str]:
-    int8, narrow = _gains(xray, int8_alone=True), _gains(xray, int8_alone=False)
+def _lines(plan: Plan, candidates: Sequence[Candidate], catalogue: Catalogue) -> Iterator[str]:
+    int8, narrow = _gains(candidates, 1.0, int8=True), _gains(candidates, 0.5, int8=False)
     for step in plan.steps:
         info = catalogue[step.uses]
         if info.produces == QUANTIZED and int8 and max(int8.values()) <= PAYS:
@@ -73,13 +95,10 @@ def _lines(plan: Plan, xray: Mapping[str, Any], catalogue: Catalogue) -> Iterato
             yield f"{step.id}: half the width brings no speed to this model on this target ({_told(narrow)})"
 
 
-def _gains(xray: Mapping[str, Any], int8_alone: bool) -> dict[int, float]:
-    """The gain at each batch of int8 alone, or of half the width alone; empty where it was not measured."""
-    for candidate in xray["candidates"]:
-        wanted = (1.0, True) if int8_alone else (0.5, False)
-        if (candidate["width"], candidate["int8"]) == wanted:
-            return {int(one["batch"]): float(one["ratio"]) for one in candidate["latencies"]}
-    return {}
+def _gains(candidates: Sequence[Candidate], width: float, int8: bool) -> dict[int, float]:
+    """The gain at each batch of one candidate; empty where it was not measured."""
+    found = next((c for c in candidates if (c.width, c.int8) == (width, int8)), None)
+    return {one.batch: one.ratio for one in found.latencies} if found else {}
 
 
 def _told(gains: Mapping[int, float]) -> str:

@@ -71,6 +71,11 @@ def test_a_pushed_model_as_json_and_the_plan_that_knows_it(capsys: pytest.Captur
     assert (folder / "out" / "page.html").is_file()
     (int8,) = (c for c in found["candidates"] if c["name"] == "int8")
     gain = int8["latencies"][0]["ratio"]
+    shown = run(capsys, "show", "tiny").out
+    assert "x-rayed on this machine, 1 threads" in shown
+    assert " width 1/2, int8 " in shown
+    record = json.loads(run(capsys, "show", "tiny", "--json").out)
+    assert record["contents"]["xrayed"] == {"threads": 1, "candidates": found["candidates"]}
     planned = run(capsys, "plan", "int8", "--model", "tiny", "--data", "d")
     assert planned.code == 0
     assert ("int8 brings no speed" in planned.out) is (gain <= 1.05)

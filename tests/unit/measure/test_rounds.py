@@ -35,6 +35,14 @@ def test_the_ratio_is_taken_within_rounds() -> None:
     assert (found.median, found.low, found.high) == (2, 2, 2)
 
 
+def test_a_ratio_is_of_whole_turns_so_that_calls_that_slip_between_other_work_flatter_nobody() -> None:
+    """Other work takes every second millisecond: a call of 1 ms is disturbed or not, one of 10 ms always is."""
+    quick = Timing(np.array([1.0, 3.0] * 6), np.array([1.0] * 3))
+    slow = Timing(np.array([20.0] * 6), np.array([20.0] * 3))
+    assert slow.median_ms / quick.median_ms == 20
+    assert ratio(slow, quick).median == 10
+
+
 def test_the_interval_holds_the_median_and_grows_with_the_spread() -> None:
     rng = np.random.default_rng(0)
     other = timing(*np.ones(50))

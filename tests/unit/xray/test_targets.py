@@ -16,7 +16,7 @@ from modelpress.graph.storage import put_model
 from modelpress.pipeline.validate import validate
 from modelpress.recipes import load_recipe
 from modelpress.xray.findings import Candidate, Latency
-from modelpress.xray.targets import TAG, advice, check_target, profile, remember
+from modelpress.xray.targets import TAG, Known, advice, check_target, known, profile, remember
 from tests.unit.xray.nets import conv_net
 from tests.unit.xray.samples import resnet
 
@@ -47,7 +47,17 @@ def test_steps_that_do_not_pay_are_named() -> None:
 
 def test_a_model_that_was_not_x_rayed_gets_no_advice() -> None:
     store = MemoryStore()
-    assert advice(store, PLAN, put_model(store, conv_net()), CATALOGUE) == []
+    model = put_model(store, conv_net())
+    assert known(store, model) is None
+    assert advice(store, PLAN, model, CATALOGUE) == []
+
+
+def test_what_is_known_is_what_was_found() -> None:
+    store = MemoryStore()
+    model = put_model(store, conv_net())
+    (graph,) = (layer.digest for layer in get_manifest(store, model).layers if layer.role == "graph.json")
+    remember(store, Digest(graph), resnet())
+    assert known(store, model) == Known(resnet().machine.threads, resnet().candidates)
 
 
 def test_findings_add_up_and_equal_ones_change_nothing() -> None:

@@ -14,7 +14,7 @@ from modelpress.errors import InputError
 if TYPE_CHECKING:
     from modelpress.client.client import Client
     from modelpress.client.xraying import Request
-    from modelpress.xray.findings import Latency, XRay
+    from modelpress.xray.findings import XRay
 
 MOST_REASONS = 5
 
@@ -86,10 +86,12 @@ def _request(client: Client, source: str, inputs: tuple[str, ...]) -> Request:
 
 
 def _tell(found: XRay, written: Path) -> None:
+    from modelpress.cli.candidates import candidates_table
+
     output.say(found.verdict, "bold")
     if found.noisy:
         output.say(f"noisy: {found.noisy}; the figures are to be taken with care", "yellow")
-    _table(found)
+    candidates_table(found.candidates)
     for one in found.skipped:
         output.say(f"left out: {one.name}: {one.why}", "dim")
     for warning in found.warnings:
@@ -117,35 +119,3 @@ def _structure(found: XRay) -> None:
         output.say(f"not carried by the export: {note}", "yellow")
     if not found.notes:
         output.say(f"not carried by the export: {ALL_CARRIED}", "dim")
-
-
-def _table(found: XRay) -> None:
-    """A line a candidate; a gain that the interval does not vouch for is none."""
-    from modelpress.report import format as fmt
-
-    head = ["", "file", "smaller", *(title for b in found.batches for title in (f"batch {b}", "faster", "interval"))]
-    rows = [
-        [
-            c.name,
-            fmt.size(c.size_bytes),
-            fmt.ratio(c.size_ratio),
-            *(cell for batch in found.batches for cell in _cells(c.at(batch), is_reference=i == 0)),
-        ]
-        for i, c in enumerate(found.candidates)
-    ]
-    output.table(head, rows, right=head[1:])
-
-
-def _cells(one: Latency | None, is_reference: bool) -> tuple[str, str, str]:
-    from modelpress.report import format as fmt
-
-    if one is None:
-        return fmt.MISSING, "", ""
-    if is_reference:
-        return fmt.latency(one.median_ms), "", ""
-    is_gain = not one.ratio_low <= 1 <= one.ratio_high
-    return (
-        fmt.latency(one.median_ms),
-        fmt.ratio(one.ratio) if is_gain else "no gain",
-        (f"{fmt.significant(one.ratio_low)} to {fmt.significant(one.ratio_high)}"),
-    )
