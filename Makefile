@@ -40,8 +40,9 @@ format: setup  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: setup  ## draw the docs' pictures and write FORMAT.md's tables anew
+docs: setup  ## draw the docs' pictures, write FORMAT.md's tables and cli.md anew
 	$(BIN)/python -m docs.format
+	$(BIN)/python -m docs.cli
 	$(BIN)/python -m docs.schema
 	$(BIN)/python -m docs.images.make
 

@@ -21,6 +21,7 @@ def methods(
     name: Annotated[
         str | None,
         typer.Argument(
+            metavar="METHOD",
             help="A method, such as pruner/network-slimming; all when omitted.",
             autocompletion=completion.complete_method,
         ),

@@ -27,7 +27,8 @@ def register(app: typer.Typer) -> None:
 
 def recipes(
     name: Annotated[
-        str | None, typer.Argument(help="A recipe; all when omitted.", autocompletion=completion.complete_recipe)
+        str | None,
+        typer.Argument(metavar="RECIPE", help="A recipe; all when omitted.", autocompletion=completion.complete_recipe),
     ] = None,
     as_json: options.Json = False,
 ) -> None:

@@ -81,7 +81,9 @@ def logs(
     run_id: options.RunId,
     step: Annotated[
         str | None,
-        typer.Argument(help="A step's id; all steps when omitted.", autocompletion=completion.complete_step),
+        typer.Argument(
+            metavar="STEP", help="A step's id; all steps when omitted.", autocompletion=completion.complete_step
+        ),
     ] = None,
     follow: Annotated[
         bool, typer.Option("--follow", "-f", help="Go on as they grow, until the run ends; Ctrl-C only stops that.")

@@ -124,7 +124,7 @@ def cancel(run_id: options.RunId, home: options.Home = None) -> None:
 
 def rm(
     run_ids: Annotated[
-        list[str], typer.Argument(metavar="RUN...", help=options.RUN_HELP, autocompletion=completion.complete_run)
+        list[str], typer.Argument(metavar="RUN", help=options.RUN_HELP, autocompletion=completion.complete_run)
     ],
     home: options.Home = None,
 ) -> None:

@@ -75,7 +75,9 @@ def push_model(
 
 @push.command("data")
 def push_data(
-    source: Annotated[str, typer.Argument(help="fashion-mnist, a folder of IDX files, or an .npz file.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="fashion-mnist, a folder of IDX files, or an .npz file.")
+    ],
     name: Annotated[
         str | None, typer.Option("--name", help="Tag to find it by (default: the source's own name).")
     ] = None,
@@ -113,7 +115,7 @@ def pull(
 
 
 def ls(
-    shelf: Annotated[Shelf | None, typer.Argument(help="Only these.")] = None,
+    shelf: Annotated[Shelf | None, typer.Argument(metavar="models|data|packages", help="Only these.")] = None,
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:

@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
 
 
 def gc(
-    grace: Annotated[str, typer.Option("--grace", help="Younger things stay: 30m, 12h, 1d.")] = "1d",
+    grace: Annotated[str, typer.Option("--grace", metavar="TIME", help="Younger things stay: 30m, 12h, 1d.")] = "1d",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would go.")] = False,
     home: options.Home = None,
     as_json: options.Json = False,
@@ -121,7 +121,7 @@ def _damage(damage: Damage) -> list[str]:
 
 def export_run(
     run_id: options.RunId,
-    file: Annotated[Path, typer.Argument(help="The file to write (a tar).")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write (a tar).")],
     home: options.Home = None,
 ) -> None:
     """Write a run with all its artifacts, results and logs as one file, for another home or to keep."""
@@ -133,7 +133,7 @@ def export_run(
 
 
 def import_run(
-    file: Annotated[Path, typer.Argument(help="A file that export-run wrote.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A file that export-run wrote.")],
     home: options.Home = None,
     as_json: options.Json = False,
 ) -> None:
