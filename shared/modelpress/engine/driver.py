@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import TracebackType
 
 from modelpress.artifacts.digest import Digest
+from modelpress.artifacts.refs import broken_blobs
 from modelpress.artifacts.store import Store
 from modelpress.bus.ports import Bus, Message, drain
 from modelpress.catalogue import Catalogue
@@ -85,12 +86,16 @@ class Engine:
         """Record a run; its id. It waits until something drives the home.
 
         Raises:
-            InputError: an input of the plan has no digest.
+            InputError: an input of the plan has no digest, or is not whole.
             NotFoundError: a method of the plan is not installed; offers the nearest.
         """
         missing = sorted(set(plan.inputs) - set(inputs))
         if missing:
             raise InputError(f"the inputs {', '.join(missing)} of '{plan.name}' have no digest: resolve them first")
+        for name, digest in inputs.items():
+            # What is found whole is young again, so that no collection takes it before the run is known.
+            if broken := broken_blobs(self.store, digest):
+                raise InputError(f"inputs.{name}: blob {broken[0]} is missing or corrupt: push it again")
         for step in plan.steps:
             self._catalogue[step.uses]
         now_s = time.time()
