@@ -12,7 +12,9 @@ from modelpress.artifacts.manifest import put_artifact
 from modelpress.catalogue import Kind
 from modelpress.client.client import Client
 from modelpress.client.pipelines import load_pipeline
+from modelpress.client.submitting import inputs_of
 from modelpress.errors import InputError, NotFoundError, SpecError
+from modelpress.pipeline.plan import Plan, PlannedStep
 from modelpress.recipes import list_recipes
 from tests.unit.report.samples import PIPELINE
 
@@ -69,6 +71,56 @@ def test_an_input_of_the_wrong_kind_is_refused(client: Client) -> None:
     with pytest.raises(InputError, match=r"inputs\.model: 'd' is a dataset; the steps read a model"):
         client.run(PIPELINE, model=data, data=model)
     assert client.runs() == []
+
+
+def test_run_goes_on_with_what_did_not_end_and_submit_always_records(client: Client) -> None:
+    model, data = pushed(client, "m", Kind.MODEL), pushed(client, "d", Kind.DATASET)
+    left = client.run(PIPELINE, model=model, data=data, priority=2)
+    assert client.run(PIPELINE, model=model, data=data).id == left.id
+    assert client.submit(PIPELINE, model=model, data=data).id != left.id
+    other = client.run(PIPELINE, model=model, data=data, seed=1)
+    assert other.id != left.id
+    left.cancel()
+    assert left.resume().state.priority == 2
+    assert client.run(PIPELINE, model=model, data=data).id not in (left.id, other.id)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_form_that_a_step_does_not_take_is_refused_first(client: Client, several: bool) -> None:
+    digest = put_artifact(client.store, Kind.MODEL, {"form": "quantized"}, {})
+    client.store.tags.swap("int8", None, digest)
+    source = ("inputs.model",) if several else "inputs.model"
+    steps = (PlannedStep(id="s", uses="quantizer/ptq-int8", version=1, inputs={"model": source}),)
+    plan = Plan(name="p", inputs={"model": "int8"}, steps=steps, outputs={})
+    with pytest.raises(InputError, match=r"step 's', inputs\.model: 'int8' is quantized; quantizer/ptq-int8 takes"):
+        inputs_of(client.store, client.catalogue, plan)
+
+
+def test_a_plan_of_what_is_not_pushed_yet_foresees_nothing(client: Client) -> None:
+    plan = client.plan(RECIPE, model="not/there", require_inputs=False)
+    told = client.foreseen(plan)
+    assert set(told) == {step.id for step in plan.steps}
+    assert "cached" not in told.values()
+
+
+def test_a_home_is_kept_in_order_by_programs_too(client: Client, tmp_path: Path) -> None:
+    run = client.submit(PIPELINE, model=pushed(client, "m", Kind.MODEL), data=pushed(client, "d", Kind.DATASET))
+    assert client.dead_letters() == ()
+    with pytest.raises(NotFoundError, match="no dead letter 'x'"):
+        client.replay("x")
+    with pytest.raises(InputError, match="is submitted"):
+        run.export(tmp_path / "run.tar")
+    with pytest.raises(InputError, match="cancel it first"):
+        run.remove()
+    assert run.cancel() == "cancelled"
+    run.export(tmp_path / "run.tar")
+    with modelpress.connect(home=tmp_path / "other") as other:
+        assert other.import_run(tmp_path / "run.tar").state == run.state
+        assert other.verify() == []
+    run.remove()
+    assert client.runs() == []
+    assert client.gc(grace_s=0.0).blobs == (), "tags keep what was pushed"
+    assert {share.keeper for share in client.du().shares} == {"tag"}
 
 
 def test_faults_are_shown_before_inputs_are_looked_for(client: Client) -> None:
