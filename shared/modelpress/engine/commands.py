@@ -66,7 +66,7 @@ def _absent(steps: Mapping[str, StepState], reference: str) -> str:
 def exists(steps: Mapping[str, StepState], reference: str) -> bool:
     """Whether there is what ``inputs.<name>`` or ``<step>.<output>`` names."""
     owner, _, name = reference.partition(".")
-    return owner == "inputs" or (steps[owner].status is not StepStatus.SKIPPED and name in steps[owner].outputs)
+    return owner == "inputs" or name in steps[owner].outputs
 
 
 def resolved(inputs: Mapping[str, str], steps: Mapping[str, StepState], reference: str) -> str:

@@ -118,7 +118,6 @@ class Dispatcher:
             if grant.command.attempt >= word.command.attempt:
                 return
             self._leave(grant)
-        self._unhold(name)
         queue = self._queues.setdefault(name[0], _Queue(word.priority, word.order))
         known = queue.steps.get(name[1])
         if known is None or known.command.attempt < word.command.attempt:

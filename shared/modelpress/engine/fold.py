@@ -216,7 +216,7 @@ class _Turn:
         )
         if refused:
             self._stop()
-        elif not self.state.ending:
+        else:
             for dependent in self.state.plan.dependents(step.id):
                 self.consider(dependent)
 
