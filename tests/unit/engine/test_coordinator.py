@@ -175,6 +175,16 @@ def test_ready_steps_that_no_place_had_are_not_lost_by_a_take_over(desk: Desk) -
     assert desk.commands() == [("r1/a", 1), ("r1/b", 1)]
 
 
+def test_a_successor_grants_nothing_before_it_has_read_all(desk: Desk) -> None:
+    desk.send(submission(PAIR))
+    desk.settle()
+    desk.offer(2)
+    desk.send(*(renewed("ghost") for _ in range(1200)), cancelled())
+    desk.take_over()
+    desk.settle()
+    assert desk.commands() == []
+
+
 def test_a_run_that_only_its_records_tell_of_waits_for_its_event(desk: Desk) -> None:
     event = submission(CHAIN)
     desk.bus.producer().send([*run_messages(submitted(event)), event_message(event)])
@@ -297,6 +307,9 @@ def test_a_successor_gives_every_attempt_a_whole_lease(desk: Desk) -> None:
     desk.pass_time(LEASE_S - 1)
     desk.settle()
     assert desk.step("a").attempt == 1
+    desk.pass_time(2)
+    desk.settle()
+    assert desk.step("a").attempt == 2
 
 
 def test_nobody_expires_before_all_was_read(desk: Desk) -> None:
@@ -361,6 +374,7 @@ def test_runs_that_share_a_step_compute_it_once(desk: Desk) -> None:
     assert len(desk.commands()) == 1
     waiting = [desk.state(run).steps["a"].waits_for for run in runs]
     assert sorted(waiting) == ["", *["run-0/a"] * 4]
+    assert [event.type for event in desk.told].count("step-waits") == 4, "each says so once"
 
 
 # What cannot be read.

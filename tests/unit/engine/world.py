@@ -42,6 +42,8 @@ class World:
         self._finals: dict[str, RunState] = {}
         self._seen: dict[tuple[str, str], StepState] = {}
         self._names = 0
+        self._shared = False
+        """Whether several coordinators were there at once: what one granted the next may read too late."""
 
     def close(self) -> None:
         for worker in self.workers:
@@ -101,6 +103,7 @@ class World:
         self.workers.append(Worker(f"w{self._names}", bus, self.results, lambda: self.desk.clock_s))
 
     def add_coordinator(self) -> None:
+        self._shared = self._shared or bool(self.coordinators)
         self.coordinators.append(self.desk.another())
 
     # What goes wrong.
@@ -124,6 +127,7 @@ class World:
 
     def overtake(self, coordinator: Coordinator) -> None:
         """While a turn computes, the group goes on without this coordinator, and another one with its work."""
+        self._shared = True
         done: list[Coordinator] = []
 
         def expel(offsets: Mapping[Partition, int], out: Sequence[Message]) -> None:
@@ -155,7 +159,7 @@ class World:
         self._view.refresh()
         for state in self._view.states():
             self._check_run(state)
-        for coordinator in self.coordinators:
+        for coordinator in self.coordinators if not self._shared else ():
             for dispatcher in coordinator._dispatchers.values():
                 self._check_places(dispatcher)
 
