@@ -12,7 +12,6 @@ from modelpress.artifacts.digest import Digest
 from modelpress.artifacts.refs import TaggedArtifact, list_artifacts, resolve
 from modelpress.artifacts.store import Store
 from modelpress.catalogue import Catalogue, Kind, load_catalogue
-from modelpress.client.display import Display, SilentDisplay, display, driver_note
 from modelpress.client.listing import run_outputs
 from modelpress.client.pipelines import PipelineLike, load_pipeline
 from modelpress.client.refs import DataRef, ModelRef, Ref, ref_of
@@ -292,29 +291,6 @@ class Client:
     def pull(self, ref: RefLike, to: str | Path, format: str | None = None) -> Path:
         """Write an artifact to ``to``; see `Ref.save`."""
         return self.artifact(ref).save(to, format)
-
-    def follow(self, run: str, progress: bool = True) -> None:
-        """Drive the home until ``run`` is final, or look on while another process does; see `Run.wait`."""
-        with self._shown(run, progress, watching=False) as shown:
-            try:
-                self.engine.drive(run, shown.on_event, shown.on_state, shown.on_wait)
-            except KeyboardInterrupt:
-                self.engine.cancel(run)
-                raise
-
-    def watch(self, run: str, progress: bool = True) -> None:
-        """Look on until ``run`` is final, and drive nothing; see `Run.watch`."""
-        with self._shown(run, progress, watching=True) as shown:
-            self.engine.watch(run, shown.on_event, shown.on_state, shown.on_wait)
-
-    def _shown(self, run: str, progress: bool, *, watching: bool) -> Display:
-        if not progress:
-            return SilentDisplay()
-        return display(self.engine.get(run), note=lambda: self.driver_note(run, watching))
-
-    def driver_note(self, run: str, watching: bool = True) -> str:
-        """Who drives the home where this process does not; for who only watches ``run`` also that nothing does."""
-        return driver_note(self.engine.driver_pid(), run, watching)
 
     def dead_letters(self) -> tuple[DeadLetter, ...]:
         """Steps that failed and records that could not be read, oldest first, until they are replayed or dropped."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from collections import Counter
@@ -62,13 +61,6 @@ def display(run: RunState, stream: TextIO | None = None, note: Note = str) -> Di
     """What fits ``stream`` (default: standard error, so that results on standard output stay alone)."""
     stream = stream or sys.stderr
     return LiveDisplay(run, stream, note) if stream.isatty() else PlainDisplay(run, stream, note)
-
-
-def driver_note(driver_pid: int | None, run_id: str, watching: bool) -> str:
-    """Who drives the home where it is not this process; for who only watches also that nothing does."""
-    if driver_pid is None:
-        return f"nothing drives this home: modelpress resume {run_id} does" if watching else ""
-    return "" if driver_pid == os.getpid() else f"process {driver_pid} drives this home"
 
 
 class SilentDisplay:

@@ -1,12 +1,14 @@
-"""Logs of a run while it writes them."""
+"""Following a run: driving it or looking on, and its logs while its steps write them."""
 
 from __future__ import annotations
 
 import codecs
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from modelpress.client.display import Display, SilentDisplay, display
 from modelpress.engine.state import RunState, StepStatus
 from modelpress.errors import NotFoundError, nearest
 
@@ -18,6 +20,36 @@ UTF8 = codecs.getincrementaldecoder("utf-8")
 
 Write = Callable[[str, str], None]
 """Is told a step's id and what it wrote since, some whole characters."""
+
+
+def follow(engine: Engine, run_id: str, progress: bool) -> None:
+    """Drive the home until the run is final, or look on while another process does; see `Run.wait`."""
+    with _shown(engine, run_id, progress, watching=False) as shown:
+        try:
+            engine.drive(run_id, shown.on_event, shown.on_state, shown.on_wait)
+        except KeyboardInterrupt:
+            engine.cancel(run_id)
+            raise
+
+
+def watch(engine: Engine, run_id: str, progress: bool) -> None:
+    """Look on until the run is final, and drive nothing; see `Run.watch`."""
+    with _shown(engine, run_id, progress, watching=True) as shown:
+        engine.watch(run_id, shown.on_event, shown.on_state, shown.on_wait)
+
+
+def _shown(engine: Engine, run_id: str, progress: bool, *, watching: bool) -> Display:
+    if not progress:
+        return SilentDisplay()
+    return display(engine.get(run_id), note=lambda: who_drives(engine, run_id, watching=watching))
+
+
+def who_drives(engine: Engine, run_id: str, *, watching: bool) -> str:
+    """Who drives the home where this process does not; for who only watches the run also that nothing does."""
+    driver_pid = engine.driver_pid()
+    if driver_pid is None:
+        return f"nothing drives this home: modelpress resume {run_id} does" if watching else ""
+    return "" if driver_pid == os.getpid() else f"process {driver_pid} drives this home"
 
 
 def follow_logs(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from modelpress.artifacts.digest import Digest
-from modelpress.client.following import Write, follow_logs
+from modelpress.client.following import Write, follow, follow_logs, watch
 from modelpress.client.refs import Ref, ref_of
 from modelpress.client.upkeep import export_run
 from modelpress.engine.state import RunState, RunStatus
@@ -83,7 +83,7 @@ class Run:
         Raises:
             KeyboardInterrupt: Ctrl-C; the run was cancelled, and ``resume`` goes on from what it finished.
         """
-        self._client.follow(self.id, progress=progress)
+        follow(self._client.engine, self.id, progress)
         return self
 
     def watch(self, progress: bool = True) -> Run:
@@ -92,7 +92,7 @@ class Run:
         Raises:
             KeyboardInterrupt: Ctrl-C; the run goes on.
         """
-        self._client.watch(self.id, progress=progress)
+        watch(self._client.engine, self.id, progress)
         return self
 
     def cancel(self) -> RunStatus:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ NET = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 4))
 @pytest.fixture
 def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
     monkeypatch.setattr("modelpress.xray.measuring.SETTLED_S", 0.1)
-    return modelpress.connect(home=tmp_path)
+    with modelpress.connect(home=tmp_path) as made:
+        yield made
 
 
 @pytest.mark.parametrize(

@@ -111,7 +111,9 @@ def logs(
 
 
 def _follow(client: Client, found: Run, step: str | None) -> None:
-    printer = LogPrinter(lambda: client.driver_note(found.id))
+    from modelpress.client.following import who_drives
+
+    printer = LogPrinter(lambda: who_drives(client.engine, found.id, watching=True))
     try:
         found.follow_logs(printer.write, step, printer.on_wait)
     except KeyboardInterrupt:
