@@ -19,7 +19,7 @@ NET = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 4))
 
 
 @pytest.fixture
-def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Client:
+def client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
     monkeypatch.setattr("modelpress.xray.measuring.SETTLED_S", 0.1)
     with modelpress.connect(home=tmp_path) as made:
         yield made
