@@ -12,7 +12,7 @@ from typing import Any
 from modelpress.config.settings import Settings
 from modelpress.engine.driver import Engine
 from modelpress.engine.home import Home
-from modelpress.pipeline.plan import Plan, PlannedStep
+from modelpress.pipeline.plan import Plan, PlannedStep, Source
 from modelpress.testing.toys import CATALOGUE
 
 DEADLINE_S = 60.0
@@ -86,7 +86,7 @@ class Toys:
         self.journal = folder / "journal"
         self.release = folder / "release"
 
-    def step(self, step_id: str, uses: str, inputs: Mapping[str, str] | None = None, **params: Any) -> PlannedStep:
+    def step(self, step_id: str, uses: str, inputs: Mapping[str, Source] | None = None, **params: Any) -> PlannedStep:
         gate = params.pop("gate", {})
         given = {"name": step_id, "journal": str(self.journal), **params}
         info = CATALOGUE[f"toys/{uses}"]
