@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 PIPED_WIDTH = 160
 COLUMN_GAP = 3
 EDGES = 2
-SHORTEST_CUT = 12
+NARROWEST = 12
+"""Of a column that is cut or folded while the others stay whole."""
 
 
 def console() -> Console:
@@ -61,11 +62,17 @@ def say(text: str, style: str = "") -> None:
     console().print(Text(text, style=style), soft_wrap=True)
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Iterable[str] = (), cut: str = "") -> None:
+def table(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    right: Iterable[str] = (),
+    cut: str = "",
+    fold: str = "",
+) -> None:
     """Print a table; columns named in ``right`` are aligned right. Cells are rich text or plain, never markup.
 
-    Where a terminal is too narrow, the column ``cut`` ends with an ellipsis and all others stay whole; without one,
-    cells are folded. Piped output is never cut.
+    Where a terminal is too narrow, the column ``cut`` ends with an ellipsis, or the column ``fold`` is folded, and all
+    others stay whole; where not even these fit, or none is named, every cell is folded. Piped output is never cut.
     """
     from rich import box
     from rich.table import Table
@@ -76,24 +83,29 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], right: Itera
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
         justify: Literal["left", "right"] = "right" if column in set(right) else "left"
-        grid.add_column(column, justify=justify, no_wrap=bool(cut), overflow="ellipsis" if cut else "fold")
+        grid.add_column(column, justify=justify, overflow="fold")
     for row in cells:
         grid.add_row(*row)
-    if cut:
-        _fit(grid, dict(zip(columns, _widths(columns, cells), strict=True)), cut, terminal)
+    if cut or fold:
+        _fit(grid, _widths(columns, cells), terminal, cut, fold)
     terminal.print(grid)
 
 
-def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> list[int]:
-    return [max(len(column), *(row[i].cell_len for row in rows), 0) for i, column in enumerate(columns)]
+def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> dict[str, int]:
+    return {column: max(len(column), *(row[i].cell_len for row in rows), 0) for i, column in enumerate(columns)}
 
 
-def _fit(grid: Table, widths: Mapping[str, int], cut: str, terminal: Console) -> None:
-    """Take from the column ``cut`` what the others need; or, where it is piped, make room for all."""
-    others = sum(width for column, width in widths.items() if column != cut)
+def _fit(grid: Table, widths: Mapping[str, int], terminal: Console, cut: str, fold: str) -> None:
+    """Let one column have what the others leave of the terminal's width; where it is piped, all that it needs."""
     frame = COLUMN_GAP * (len(widths) - 1) + EDGES
     if not terminal.is_terminal:
         terminal.width = max(terminal.width, sum(widths.values()) + frame)
+    room = terminal.width - frame - sum(width for column, width in widths.items() if column not in (cut, fold))
+    if room < NARROWEST:
+        return
     for column in grid.columns:
+        column.no_wrap = column.header != fold
+        if column.header in (cut, fold):
+            column.max_width = room
         if column.header == cut:
-            column.max_width = max(SHORTEST_CUT, terminal.width - others - frame)
+            column.overflow = "ellipsis"

@@ -123,26 +123,24 @@ def _size(manifest: Manifest) -> int:
 
 
 def plan(plan: Plan, catalogue: Catalogue, foreseen: Mapping[str, Foresight]) -> None:
-    """One line a step: what it costs, whether the cache has it, what guards it, what it reads (``*``: by default)."""
-    heads = ("step", "method", "cost", "cache", "guards", "reads")
+    """One line a step: what it costs, whether the cache has it, what it reads (``*``: by default), what guards it."""
+    heads = ("step", "method", "cost", "cache", "reads, guards")
     rows = [
-        [step.id, step.uses, catalogue[step.uses].cost, foreseen.get(step.id, ""), _guards(step), _reads(step)]
+        [step.id, step.uses, catalogue[step.uses].cost, foreseen.get(step.id, ""), _reads_and_guards(step)]
         for step in plan.steps
     ]
     kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
-    output.table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows], cut="reads")
+    output.table([heads[i] for i in kept], [[row[i] for i in kept] for row in rows], fold=heads[-1])
     if any(step.resolved for step in plan.steps):
         output.say("* not in the pipeline: filled by default", "dim")
 
 
-def _guards(step: PlannedStep) -> str:
-    conditions = [("when", step.when), ("gate", step.gate)]
-    return "; ".join(f"{word} {name} {limit}" for word, named in conditions for name, limit in named.items())
-
-
-def _reads(step: PlannedStep) -> str:
+def _reads_and_guards(step: PlannedStep) -> str:
     marked = ((port, "*" if port in step.resolved else "", source) for port, source in step.inputs.items())
-    return ", ".join(f"{port} = {_source(source)}{mark}" for port, mark, source in marked)
+    reads = ", ".join(f"{port} = {_source(source)}{mark}" for port, mark, source in marked)
+    guards = (("when", step.when), ("gate", step.gate))
+    told = [f"{word} {name} {limit}" for word, named in guards for name, limit in named.items()]
+    return "; ".join([*([reads] if reads else []), *told])
 
 
 def _source(source: Source) -> str:

@@ -15,11 +15,13 @@ VERDICT = "12.3× smaller, 3.2× faster at batch 64, top-1 93.88 % → 93.36 % (
 RUN = "20261124-103106-908b"
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, width: int, *, terminal: bool, cut: str = "verdict") -> list[str]:
+def drawn(
+    monkeypatch: pytest.MonkeyPatch, width: int, *, terminal: bool, cut: str = "verdict", fold: str = ""
+) -> list[str]:
     stream = io.StringIO()
     console = Console(file=stream, width=width, force_terminal=terminal, color_system=None)
     monkeypatch.setattr(output, "console", lambda: console)
-    output.table(["run", "status", "verdict"], [[RUN, "succeeded", VERDICT]], cut=cut)
+    output.table(["run", "status", "verdict"], [[RUN, "succeeded", VERDICT]], cut=cut, fold=fold)
     return [line.rstrip() for line in stream.getvalue().splitlines() if line.strip()]
 
 
@@ -43,6 +45,18 @@ def test_what_is_piped_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_without_a_column_to_cut_cells_are_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = drawn(monkeypatch, 60, terminal=True, cut="")
     assert len(lines) > 3
+    assert "…" not in "".join(lines)
+
+
+def test_a_column_that_is_folded_leaves_the_others_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(monkeypatch, 60, terminal=True, cut="", fold="verdict")
+    assert lines[2].startswith(f" {RUN}   succeeded   12.3×")
+    assert "".join("".join(line.split()) for line in lines[2:]).endswith("All2gatespassed.")
+
+
+def test_where_not_even_the_others_fit_every_cell_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = drawn(monkeypatch, 30, terminal=True)
+    assert max(map(len, lines)) <= 30
     assert "…" not in "".join(lines)
 
 
