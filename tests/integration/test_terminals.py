@@ -15,6 +15,7 @@ import pytest
 
 from modelpress.engine.home import Home
 from tests.integration.homes import is_gone, wait_until, worker_of
+from tests.unit.cli.homes import send_garbage
 from tests.unit.cli.terminal import toys_pipeline, toys_plugin
 
 COMMAND = "from modelpress.cli.main import main; main()"
@@ -185,9 +186,11 @@ def test_what_nothing_drives_is_said_and_done_when_something_does(desk: Desk) ->
     watching.tells("nothing drives this home: modelpress resume")
     logs = desk.open("logs", "--follow", "last")
     logs.tells("nothing drives this home: modelpress resume")
+    send_garbage(desk.home)
     assert "last: succeeded" in desk.open("resume", "last").ends(0)
     assert "last: succeeded" in watching.ends(0)
     printed = logs.ends(0)
+    assert [letter["topic"] for letter in desk.json("dead-letters")] == ["events"], "who follows passes over it"
     assert "--- slow\nslow writes to standard output\nslow works\n" in printed
     assert printed.index("--- slow") < printed.index("--- last")
 

@@ -35,7 +35,7 @@ from modelpress.engine.home import TENANT, Home
 from modelpress.engine.records import RunsView, removed_messages, run_messages
 from modelpress.engine.session import drive, interruptible
 from modelpress.engine.state import RunState
-from modelpress.errors import HomeBusyError, InputError, NotFoundError, nearest
+from modelpress.errors import BusError, HomeBusyError, InputError, NotFoundError, nearest
 from modelpress.pipeline.plan import Plan, PlannedStep
 from modelpress.worker.children import Children
 from modelpress.worker.fingerprint import provenance
@@ -410,7 +410,11 @@ class _Follower:
     def catch_up(self) -> None:
         """Tell the events that came since."""
         for record in drain(self._tail):
-            self._on_event(parse_event(record.value))
+            try:
+                event = parse_event(record.value)
+            except BusError:  # the coordinator makes a dead letter of it
+                continue
+            self._on_event(event)
 
     def wait(self, timeout_s: float) -> None:
         select.select([self._tail.fileno(), self._view.fileno()], [], [], timeout_s)
