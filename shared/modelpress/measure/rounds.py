@@ -3,7 +3,7 @@
 A side's latency is the median over the rounds of each round's fastest call: what else the machine does only adds time.
 A ratio compares the means of whole turns. On a busy machine fastest calls would flatter the faster side: a call of a
 millisecond fits between two slices of other work, one of a hundred never does. (A ResNet-50 against a quarter of its
-width in int8, two cores at a load of 7: 94 to 139 times by fastest calls, 19 to 21 by means.)
+width in int8, two cores at a load of 7: 94 to 139 times by fastest calls, 19 to 21 by means; 19.6 at a load of 2.)
 """
 
 from __future__ import annotations
