@@ -53,6 +53,7 @@ class Coordinator:
     """One of the coordinators of a log. ``partitions`` are those of the keyed topics.
 
     ``pool_of`` says which pool of workers a step goes to, ``on_event`` is told each event once it was folded.
+    ``view`` is one that the caller keeps, so that what it has read is not read again.
     """
 
     def __init__(
@@ -64,8 +65,10 @@ class Coordinator:
         lease_s: float = LEASE_S,
         clock: Callable[[], float] = time.monotonic,
         on_event: Callable[[Event], None] = lambda event: None,
+        view: RunsView | None = None,
     ) -> None:
         self._bus = bus
+        self._view = view or RunsView(bus)
         self._consumer: Consumer | None = None
         self._pool_of = pool_of
         self._partitions = partitions
@@ -155,18 +158,14 @@ class Coordinator:
         self._forget()
         self._owned = assigned
         now_s = self._clock()
-        for state in self._all_runs():
+        for state in self._unfinished():
             if self._owns(EVENTS, state.run_id):
                 self._runs[state.run_id] = state
                 self._timers.follow_all(state, now_s)
 
-    def _all_runs(self) -> list[RunState]:
-        view = RunsView(self._bus)
-        try:
-            view.refresh()
-            return view.states()
-        finally:
-            view.close()
+    def _unfinished(self) -> list[RunState]:
+        self._view.refresh()
+        return self._view.unfinished()
 
     def _owns(self, topic: str, key: str) -> bool:
         return Partition(topic, partition_of(key, self._partitions)) in self._owned
@@ -216,7 +215,7 @@ class Coordinator:
 
     def _restore_queues(self) -> None:
         """Queues and places as the runs say, then what was said since."""
-        for state in ({state.run_id: state for state in self._all_runs()} | self._runs).values():
+        for state in ({state.run_id: state for state in self._unfinished()} | self._runs).values():
             self._restore(state)
         early, self._early = self._early or [], None
         for word in early:
@@ -257,7 +256,11 @@ class Coordinator:
                     batch.out.append(event_message(waits))
                     continue
                 granted = StepGranted(**about, at_s=time.time(), partition=decision.partition)
-                batch.out += [command_message(command, pool, decision.partition), event_message(granted)]
+                batch.out.append(command_message(command, pool, decision.partition))
+                if self._owns(EVENTS, command.run_id):
+                    self._fold(granted, batch)  # Our own run: what we have just said need not come back to us.
+                else:
+                    batch.out.append(event_message(granted))
 
 
 class _Batch:

@@ -339,7 +339,7 @@ class Engine:
 
     @contextlib.contextmanager
     def _coordinator(self, on_event: OnEvent) -> Iterator[Coordinator]:
-        with contextlib.closing(Coordinator(self._bus, _pool_of, on_event=on_event)) as coordinator:
+        with contextlib.closing(Coordinator(self._bus, _pool_of, on_event=on_event, view=self._view)) as coordinator:
             yield coordinator
 
     def _host(self, tell: OnEvent) -> Host:

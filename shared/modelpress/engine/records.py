@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -11,6 +12,8 @@ from modelpress.engine.events import RUNS
 from modelpress.engine.state import RunState, StepState
 from modelpress.errors import BusError
 from modelpress.pipeline.plan import PlannedStep
+
+_Parsed = TypeVar("_Parsed", bound=BaseModel)
 
 
 class StepRecord(BaseModel):
@@ -42,7 +45,11 @@ def removed_messages(state: RunState) -> list[Message]:
 
 
 class RunsView:
-    """Every run of a log, kept current by reading ``runs``."""
+    """Every run of a log, kept current by reading ``runs``. Records are parsed when their run is asked for.
+
+    Raises:
+        BusError: a record that is asked for is another version's.
+    """
 
     def __init__(self, bus: Bus) -> None:
         self._tail = bus.tail([RUNS])
@@ -63,6 +70,11 @@ class RunsView:
         states = (file.state() for file in self._files.values())
         return sorted((s for s in states if s is not None), key=lambda s: (s.submitted_s, s.run_id))
 
+    def unfinished(self) -> list[RunState]:
+        """The runs that are not final."""
+        states = (file.state() for file in self._files.values() if file.unfinished)
+        return [state for state in states if state is not None]
+
     def fileno(self) -> int:
         """As `Reader.fileno`."""
         return self._tail.fileno()
@@ -72,45 +84,66 @@ class RunsView:
 
     def _take(self, record: Record) -> None:
         run_id, _, step_id = record.key.partition("/")
-        file = self._files.setdefault(run_id, _File())
-        try:
-            file.take(step_id, record.value)
-        except ValidationError as e:
-            raise BusError(f"the record of run {record.key} cannot be read by this version of modelpress: {e}") from e
+        file = self._files.setdefault(run_id, _File(run_id))
+        file.take(step_id, record.value)
         if file.empty:
             del self._files[run_id]
 
 
 class _File:
-    """The records of one run; put together when asked for."""
+    """The records of one run; parsed and put together when asked for."""
 
-    def __init__(self) -> None:
-        self._header: RunState | None = None
-        self._steps: dict[str, StepRecord] = {}
+    def __init__(self, run_id: str) -> None:
+        self._run_id = run_id
+        self._header: bytes | RunState = b""
+        self._steps: dict[str, bytes | StepRecord] = {}
         self._whole: RunState | None = None
 
     @property
     def empty(self) -> bool:
-        return self._header is None and not self._steps
+        return not self._header and not self._steps
+
+    @property
+    def unfinished(self) -> bool:
+        header = self._parsed_header()
+        return header is not None and not header.status.final
 
     def take(self, step_id: str, value: bytes) -> None:
         self._whole = None
         if not step_id:
-            self._header = RunState.model_validate_json(value) if value else None
+            self._header = value
         elif value:
-            self._steps[step_id] = StepRecord.model_validate_json(value)
+            self._steps[step_id] = value
         else:
             self._steps.pop(step_id, None)
 
     def state(self) -> RunState | None:
         """The run; None while its header was not read."""
-        if self._whole is None and self._header is not None:
-            records = sorted(self._steps.values(), key=lambda record: record.index)
-            plan = self._header.plan.model_copy(update={"steps": tuple(record.planned for record in records)})
+        header = self._parsed_header()
+        if self._whole is None and header is not None:
+            records = sorted(self._parsed_steps(), key=lambda record: record.index)
+            plan = header.plan.model_copy(update={"steps": tuple(record.planned for record in records)})
             steps = {record.state.id: record.state for record in records}
             open_steps = sum(not step.status.final for step in steps.values())
-            self._whole = self._header.model_copy(update={"plan": plan, "steps": steps, "open_steps": open_steps})
+            self._whole = header.model_copy(update={"plan": plan, "steps": steps, "open_steps": open_steps})
         return self._whole
+
+    def _parsed_header(self) -> RunState | None:
+        if isinstance(self._header, bytes) and self._header:
+            self._header = self._parsed(RunState, self._header)
+        return self._header or None
+
+    def _parsed_steps(self) -> list[StepRecord]:
+        for step_id, record in self._steps.items():
+            if isinstance(record, bytes):
+                self._steps[step_id] = self._parsed(StepRecord, record)
+        return [record for record in self._steps.values() if isinstance(record, StepRecord)]
+
+    def _parsed(self, model: type[_Parsed], value: bytes) -> _Parsed:
+        try:
+            return model.model_validate_json(value)
+        except ValidationError as e:
+            raise BusError(f"the record of run {self._run_id} cannot be read by this version of modelpress: {e}") from e
 
 
 def _header(state: RunState) -> str:
