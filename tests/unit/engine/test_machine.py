@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal, get_args
 
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from modelpress.engine.events import Interruption
+from modelpress.engine.coordinator import Coordinator
 from modelpress.errors import StoreFullError
 from modelpress.pipeline.plan import Plan, PlannedStep
 from tests.unit.engine.builders import plan_with, planned_step
@@ -19,9 +19,14 @@ from tests.unit.engine.workers import Job, Worker
 from tests.unit.engine.world import HOP_S, World
 
 NAMES = "abcde"
+MOST_RUNS = 6
+MOST_CANCELS = 2
 NUMBER = st.integers(0, 1000)
+"""Picks one of those that there are."""
 WHEN = st.sampled_from([">= 50", "< 50"])
-WHY: st.SearchStrategy[Interruption] = st.sampled_from(["died", "retryable", "released"])
+TOP1 = st.sampled_from([100.0, 0.0])
+JobFault = Literal["died", "retryable", "released", "fail", "lose"]
+JOB_FAULTS: st.SearchStrategy[JobFault] = st.sampled_from(get_args(JobFault))
 
 
 @st.composite
@@ -53,13 +58,18 @@ class EngineMachine(RuleBasedStateMachine):
 
     world: World
 
-    @initialize(partitions=st.integers(1, 3), plan=plans())
-    def begin(self, partitions: int, plan: Plan) -> None:
+    @initialize(partitions=st.integers(1, 3), first=plans(), second=plans(), brisk=st.booleans())
+    def begin(self, partitions: int, first: Plan, second: Plan, brisk: bool) -> None:
+        """In a ``brisk`` world work goes on between all that happens; else only when a rule says so."""
+        self.brisk = brisk
         self.world = World(partitions)
-        self.plans = [plan]
+        self.plans = [first, second]
+        self.cancels = 0
         self.world.add_coordinator()
         self.world.add_worker()
-        self.world.submit(plan, 0, with_records=True)
+        for plan in self.plans:
+            self.world.submit(plan, 0, with_records=True)
+        self.world.work([])
 
     def teardown(self) -> None:
         if hasattr(self, "world"):
@@ -70,126 +80,105 @@ class EngineMachine(RuleBasedStateMachine):
 
     # People.
 
-    @precondition(lambda self: len(self.world.runs) < 5)
+    @precondition(lambda self: len(self.world.runs) < MOST_RUNS)
     @rule(plan=plans(), priority=st.integers(0, 1), with_records=st.booleans())
     def submit(self, plan: Plan, priority: int, with_records: bool) -> None:
         self.plans.append(plan)
         self.world.submit(plan, priority, with_records=with_records)
 
-    @precondition(lambda self: len(self.world.runs) < 5)
+    @precondition(lambda self: len(self.world.runs) < MOST_RUNS)
     @rule(number=NUMBER)
     def submit_the_same(self, number: int) -> None:
         self.world.submit(self.plans[number % len(self.plans)], 0, with_records=True)
 
+    @precondition(lambda self: self.cancels < MOST_CANCELS)
     @rule(number=NUMBER)
     def cancel(self, number: int) -> None:
-        if number % 3 == 0:
-            self.world.cancel(self.world.runs[number % len(self.world.runs)])
+        self.cancels += 1
+        self.world.cancel(self.world.runs[number % len(self.world.runs)])
 
     # Work.
+
+    @rule(top1s=st.lists(TOP1, min_size=1, max_size=3))
+    def work(self, top1s: list[float]) -> None:
+        self.world.work(top1s)
+
+    @precondition(lambda self: self.world.jobs())
+    @rule(number=NUMBER, top1=TOP1)
+    def go_on(self, number: int, top1: float) -> None:
+        worker, job = self.job(number)
+        worker.go_on(job, top1)
+
+    @precondition(lambda self: self.world.live())
+    @rule(number=NUMBER, hears=st.booleans())
+    def take(self, number: int, hears: bool) -> None:
+        live = self.world.live()
+        worker = live[number % len(live)]
+        worker.take()
+        if hears:
+            worker.listen()
 
     @precondition(lambda self: self.world.coordinators)
     @rule(number=NUMBER)
     def advance(self, number: int) -> None:
-        self.world.advance(self.world.coordinators[number % len(self.world.coordinators)])
-
-    @rule()
-    def settle(self) -> None:
-        self.world.settle()
-
-    @rule(top1=st.sampled_from([100.0, 0.0]))
-    def work(self, top1: float) -> None:
-        """Every live worker takes what there is, and every job goes a stage further."""
-        for worker in self.world.live():
-            worker.take()
-        for worker, job in self.world.jobs():
-            if job in worker.jobs:
-                worker.go_on(job, top1)
-        self.world.settle()
-
-    @rule(number=NUMBER)
-    def take(self, number: int) -> None:
-        if live := self.world.live():
-            live[number % len(live)].take()
-
-    @rule(number=NUMBER)
-    def listen(self, number: int) -> None:
-        if live := self.world.live():
-            live[number % len(live)].listen()
-
-    @precondition(lambda self: self.world.jobs())
-    @rule(number=NUMBER, top1=st.sampled_from([100.0, 0.0]))
-    def go_on(self, number: int, top1: float) -> None:
-        worker, job = self.job(number)
-        worker.go_on(job, top1)
+        self.world.advance(self.coordinator(number))
 
     @rule(hops=st.sampled_from([1, 2, 5]), renewing=st.booleans())
     def pass_time(self, hops: int, renewing: bool) -> None:
         self.world.pass_time(hops, renewing=renewing)
 
-    # Faults of workers.
+    # Faults.
 
     @precondition(lambda self: self.world.jobs())
-    @rule(number=NUMBER, why=WHY)
-    def interrupt(self, number: int, why: Interruption) -> None:
+    @rule(number=NUMBER, fault=JOB_FAULTS)
+    def end_a_job(self, number: int, fault: JobFault) -> None:
         worker, job = self.job(number)
-        worker.interrupt(job, why)
-
-    @precondition(lambda self: self.world.jobs())
-    @rule(number=NUMBER)
-    def fail(self, number: int) -> None:
-        worker, job = self.job(number)
-        if number % 3 == 0:
-            worker.fail(job)
-
-    @precondition(lambda self: self.world.jobs())
-    @rule(number=NUMBER)
-    def lose_a_command(self, number: int) -> None:
-        worker, job = self.job(number)
-        worker.lose(job)
+        match fault:
+            case "fail":
+                worker.fail(job)
+            case "lose":
+                worker.lose(job)
+            case why:
+                worker.interrupt(job, why)
 
     @precondition(lambda self: self.world.workers)
-    @rule(number=NUMBER)
-    def kill_a_worker(self, number: int) -> None:
-        self.world.kill_worker(self.worker(number))
-
-    @precondition(lambda self: self.world.workers)
-    @rule(number=NUMBER)
-    def freeze_or_thaw(self, number: int) -> None:
-        worker = self.worker(number)
-        worker.frozen = not worker.frozen
-
-    @precondition(lambda self: self.world.workers)
-    @rule(number=NUMBER)
-    def expel_a_worker(self, number: int) -> None:
-        self.worker(number).expel()
+    @rule(number=NUMBER, fault=st.sampled_from(["kill", "freeze", "expel"]))
+    def hit_a_worker(self, number: int, fault: str) -> None:
+        worker = self.world.workers[number % len(self.world.workers)]
+        match fault:
+            case "kill":
+                self.world.kill_worker(worker)
+            case "freeze":
+                worker.frozen = not worker.frozen
+            case "expel":
+                worker.expel()
 
     @precondition(lambda self: len(self.world.workers) < 3)
     @rule()
     def start_a_worker(self) -> None:
         self.world.add_worker()
 
-    # Faults of coordinators, of the log and of the store.
-
     @precondition(lambda self: self.world.coordinators)
-    @rule(number=NUMBER)
-    def kill_a_coordinator(self, number: int) -> None:
-        self.world.kill_coordinator(self.world.coordinators[number % len(self.world.coordinators)])
-
-    @precondition(lambda self: self.world.coordinators)
-    @rule(number=NUMBER, error=st.sampled_from([StoreFullError("no space left"), KeyboardInterrupt()]))
-    def fail_a_turn(self, number: int, error: BaseException) -> None:
-        self.world.fail_turn(self.world.coordinators[number % len(self.world.coordinators)], error)
-
-    @precondition(lambda self: 0 < len(self.world.coordinators) < 3)
-    @rule(number=NUMBER)
-    def overtake_a_coordinator(self, number: int) -> None:
-        self.world.overtake(self.world.coordinators[number % len(self.world.coordinators)])
+    @rule(number=NUMBER, fault=st.sampled_from(["replace", "kill", "full disk", "signal"]))
+    def hit_a_coordinator(self, number: int, fault: str) -> None:
+        coordinator = self.coordinator(number)
+        match fault:
+            case "full disk":
+                self.world.fail_turn(coordinator, StoreFullError("no space left"))
+            case "signal":
+                self.world.fail_turn(coordinator, KeyboardInterrupt())
+            case _:
+                self.world.kill_coordinator(coordinator)
+        if fault == "replace":
+            self.world.add_coordinator()
 
     @precondition(lambda self: len(self.world.coordinators) < 3)
-    @rule()
-    def start_a_coordinator(self) -> None:
-        self.world.add_coordinator()
+    @rule(number=NUMBER, overtaking=st.booleans())
+    def start_a_coordinator(self, number: int, overtaking: bool) -> None:
+        if overtaking and self.world.coordinators:
+            self.world.overtake(self.coordinator(number))
+        else:
+            self.world.add_coordinator()
 
     @rule(seconds=st.sampled_from([HOP_S, 1000.0]))
     def be_away(self, seconds: float) -> None:
@@ -199,27 +188,29 @@ class EngineMachine(RuleBasedStateMachine):
     def repeat_an_event(self, number: int) -> None:
         self.world.repeat(number)
 
+    @precondition(lambda self: self.world.results.held)
     @rule(number=NUMBER)
     def lose_a_result(self, number: int) -> None:
-        if number % 2 == 0:
-            self.world.lose_result(number)
+        self.world.lose_result(number)
 
     @invariant()
     def everything_holds(self) -> None:
         if hasattr(self, "world"):
+            if self.brisk:
+                self.world.nudge()
             self.world.check()
 
     def job(self, number: int) -> tuple[Worker, Job]:
         jobs = self.world.jobs()
         return jobs[number % len(jobs)]
 
-    def worker(self, number: int) -> Worker:
-        return self.world.workers[number % len(self.world.workers)]
+    def coordinator(self, number: int) -> Coordinator:
+        return self.world.coordinators[number % len(self.world.coordinators)]
 
 
 EngineMachine.TestCase.settings = settings(
     max_examples=max(200, settings().max_examples),
-    stateful_step_count=40,
+    stateful_step_count=80,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )

@@ -41,7 +41,7 @@ class World:
         self._commands = self.desk.bus.tail([steps_topic(POOL)])
         self._finals: dict[str, RunState] = {}
         self._seen: dict[tuple[str, str], StepState] = {}
-        self._names = 0
+        self._names = self._nudges = 0
         self._shared = False
         """Whether several coordinators were there at once: what one granted the next may read too late."""
 
@@ -81,6 +81,31 @@ class World:
             if not any(busy):
                 return
         raise AssertionError("the coordinators never come to rest")
+
+    def work(self, top1s: Sequence[float]) -> None:
+        """Commands reach the live workers; as often as there are ``top1s``, every job goes a stage further."""
+        self._hand_out()
+        for top1 in top1s:
+            for worker, job in self.jobs():
+                if job in worker.jobs:
+                    worker.go_on(job, top1)
+            self._hand_out()
+
+    def nudge(self) -> None:
+        """One job goes a stage further."""
+        self._nudges += 1
+        jobs = self.jobs()
+        if jobs:
+            worker, job = jobs[self._nudges % len(jobs)]
+            worker.go_on(job)
+        self._hand_out()
+
+    def _hand_out(self) -> None:
+        """What is offered is granted, and what was granted is taken."""
+        for _ in range(2):
+            for worker in self.live():
+                worker.take()
+            self.settle()
 
     def pass_time(self, hops: int, *, renewing: bool) -> None:
         for _ in range(hops):
