@@ -7,7 +7,8 @@ the pipeline's author called them.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -48,13 +49,17 @@ class Candidate:
 def candidates(run: RunState) -> list[Candidate]:
     """The original first, the pipeline's own result next to it, then the baselines."""
     figures = _figures(run)
-    result = _result_source(run.plan, figures)
     references = {step.source(port) for step, port in _subjects(run.plan) if port == "reference"}
+    result = _result_source(run, figures, references)
     order = {Role.ORIGINAL: 0, Role.RESULT: 1, Role.BASELINE: 2}
+    roles = {
+        source: Role.RESULT if source == result else Role.ORIGINAL if source in references else Role.BASELINE
+        for source in figures
+    }
+    labels = _labels(run.plan, roles)
     found = [
-        Candidate(source, role, _label(run.plan, source, role), _digest(run, source), values)
+        Candidate(source, roles[source], labels[source], _digest(run, source), values)
         for source, values in figures.items()
-        for role in [Role.RESULT if source == result else Role.ORIGINAL if source in references else Role.BASELINE]
     ]
     return sorted(found, key=lambda c: order[c.role])
 
@@ -151,8 +156,15 @@ def _figures(run: RunState) -> dict[str, dict[str, float]]:
     return {source: values for source, values in found.items() if values}
 
 
-def _result_source(plan: Plan, figures: Mapping[str, object]) -> str:
-    return next((s for s in plan.outputs.values() if s in figures), "")
+def _result_source(run: RunState, figures: dict[str, dict[str, float]], references: Collection[str]) -> str:
+    """The first output that was measured, there or (what a step only chose from others) where it was made."""
+    measured = {_digest(run, source): source for source in reversed(figures) if source not in references}
+    for source in run.plan.outputs.values():
+        if source in figures and source not in references:
+            return source
+        if (digest := _digest(run, source)) in measured and digest:
+            return measured[digest]
+    return ""
 
 
 def _digest(run: RunState, source: str) -> str:
@@ -160,6 +172,13 @@ def _digest(run: RunState, source: str) -> str:
     if node == "inputs":
         return run.inputs.get(output, "")
     return (run.steps.get(node) or StepState(id=node)).outputs.get(output, "")
+
+
+def _labels(plan: Plan, roles: Mapping[str, Role]) -> dict[str, str]:
+    """What each source is called; branches that go the same way are told apart by it."""
+    labels = {source: _label(plan, source, role) for source, role in roles.items()}
+    shared = {label for label, count in Counter(labels.values()).items() if count > 1}
+    return {source: source if label in shared else label for source, label in labels.items()}
 
 
 def _label(plan: Plan, source: str, role: Role) -> str:

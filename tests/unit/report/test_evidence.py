@@ -37,6 +37,52 @@ def test_steps_are_known_by_method_not_by_id() -> None:
     assert [c.get("top1") for c in found[:2]] == [91.0, 90.0]
 
 
+CHOOSING = [
+    {
+        "id": "sweep",
+        "matrix": {"sparsity": [0.3, 0.6]},
+        "steps": [
+            {"id": "slim", "uses": "pruner/network-slimming", "with": {"sparsity": "${sparsity}"}},
+            {"id": "pack", "uses": "quantizer/package"},
+            {"id": "check", "uses": "evaluator/classification", "inputs": {"reference": "dense.package"}},
+        ],
+    },
+    {
+        "id": "choose",
+        "uses": "evaluator/select",
+        "inputs": {"packages": "sweep.pack.package", "reference": "dense.package"},
+    },
+]
+
+
+def chosen_run(outputs: dict[str, str]) -> RunState:
+    """A run of two branches whose step ``choose`` took the second."""
+    run = run_state(plan(steps=[{"id": "dense", "uses": "quantizer/package"}, *CHOOSING], outputs=outputs))
+    for branch, top1 in ((1, 92.0), (2, 91.0)):
+        run = with_step(run, f"sweep-{branch}-check", metrics={"top1": top1, "reference_top1": 93.0})
+    return with_step(run, "choose", outputs={"package": digest("sweep-2-pack.package")})
+
+
+def test_what_was_only_chosen_is_the_result_not_an_output_that_happens_to_be_measured() -> None:
+    run = chosen_run({"package": "choose.package", "mildest": "sweep[1].pack.package"})
+    assert [(c.role, c.label, c.source) for c in candidates(run)] == [
+        (Role.ORIGINAL, "original", "dense.package"),
+        (Role.RESULT, "this pipeline", "sweep-2-pack.package"),
+        (Role.BASELINE, "plain network-slimming", "sweep-1-pack.package"),
+    ]
+    assert verdict(run) == "top-1 93.00 % → 91.00 % (−2.00 points)."
+
+
+def test_the_original_is_never_the_result() -> None:
+    found = candidates(chosen_run({"before": "dense.package", "package": "choose.package"}))
+    assert [c.source for c in found if c.role is not Role.BASELINE] == ["dense.package", "sweep-2-pack.package"]
+
+
+def test_branches_that_go_the_same_way_are_called_by_what_they_made() -> None:
+    found = candidates(chosen_run({}))
+    assert [c.label for c in found] == ["original", "sweep-1-pack.package", "sweep-2-pack.package"]
+
+
 def test_a_run_without_measures_has_no_candidates() -> None:
     assert candidates(run_state(plan(steps=PIPELINE["steps"][:4]))) == []
 
