@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 PIPED_WIDTH = 160
+UNBOUNDED = 100_000
+"""Wider than anything that is measured for its width."""
+
 COLUMN_GAP = 3
 EDGES = 2
 NARROWEST = 12
@@ -51,8 +54,14 @@ def complain(text: str) -> None:
 
 
 def show(content: RenderableType) -> None:
-    """Something that rich can draw."""
-    console().print(content)
+    """Something that rich can draw; as wide as it needs where it is piped."""
+    from rich.measure import Measurement
+
+    terminal = console()
+    if not terminal.is_terminal:
+        needed = Measurement.get(terminal, terminal.options.update_width(UNBOUNDED), content).maximum
+        terminal.width = max(terminal.width, needed)
+    terminal.print(content)
 
 
 def say(text: str, style: str = "") -> None:
@@ -72,7 +81,8 @@ def table(
     """Print a table; columns named in ``right`` are aligned right. Cells are rich text or plain, never markup.
 
     Where a terminal is too narrow, the column ``cut`` ends with an ellipsis, or the column ``fold`` is folded, and all
-    others stay whole; where not even these fit, or none is named, every cell is folded. Piped output is never cut.
+    others stay whole; where not even these fit, or none is named, every cell is folded, but names in the first column
+    stay whole where they leave half of the width. Piped output is never cut.
     """
     from rich import box
     from rich.table import Table
@@ -86,8 +96,10 @@ def table(
         grid.add_column(column, justify=justify, overflow="fold")
     for row in cells:
         grid.add_row(*row)
+    widths = _widths(columns, cells)
+    grid.columns[0].no_wrap = widths[columns[0]] <= terminal.width // 2
     if cut or fold:
-        _fit(grid, _widths(columns, cells), terminal, cut, fold)
+        _fit(grid, widths, terminal, cut, fold)
     terminal.print(grid)
 
 

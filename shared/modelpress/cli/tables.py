@@ -66,7 +66,7 @@ def steps(state: RunState) -> None:
     from modelpress.client.timeline import lines
 
     now_s = time.time()
-    output.show(steps_table(state, lines(state, {}, now_s), now_s))
+    output.show(steps_table(state, lines(state, {}, now_s), now_s, cut=False))
 
 
 def result(run: Run) -> None:

@@ -228,8 +228,11 @@ class LiveDisplay:
         return steps_table(run, lines(run, self._followed.progress, now_s, most), now_s, self._note())
 
 
-def steps_table(run: RunState, rows: list[Line], now_s: float, note: str = "") -> RenderableType:
-    """The run as a table for rich: its head, ``note``, ``rows``, and how many steps are not among them."""
+def steps_table(run: RunState, rows: list[Line], now_s: float, note: str = "", *, cut: bool = True) -> RenderableType:
+    """The run as a table for rich: its head, ``note``, ``rows``, and how many steps are not among them.
+
+    Where it is too narrow, what a step tells gives way: ``cut`` to a line a step, else folded.
+    """
     from rich.console import Group
     from rich.table import Table
     from rich.text import Text
@@ -237,12 +240,13 @@ def steps_table(run: RunState, rows: list[Line], now_s: float, note: str = "") -
     table = Table.grid(padding=(0, 2))
     for justify in ("left", "left", "left", "right"):
         table.add_column(justify=justify, no_wrap=True, overflow="ellipsis")
-    table.add_column(ratio=1, overflow="ellipsis", no_wrap=True)
+    table.add_column(overflow="fold")
     for line in rows:
         mark, style = MARKS[line.status]
         took = fmt.duration(line.took_s) if line.took_s is not None else ""
         left = f"{fmt.duration(line.left_s)} left" if line.left_s else ""
         detail = Text.assemble((left, "cyan"), "  " if left else "", (line.detail, "dim"))
+        detail.no_wrap, detail.overflow = cut, "ellipsis" if cut else "fold"
         cells = ((mark, style), (line.id, "bold"), (_bar(line), style), (took, ""))
         table.add_row(*(Text(content, style=cell_style) for content, cell_style in cells), detail)
     elapsed = fmt.duration(max(0.0, (run.ended_s or now_s) - run.submitted_s))

@@ -8,6 +8,7 @@ import math
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from modelpress.cli import output
 
@@ -54,10 +55,30 @@ def test_a_column_that_is_folded_leaves_the_others_whole(monkeypatch: pytest.Mon
     assert "".join("".join(line.split()) for line in lines[2:]).endswith("All2gatespassed.")
 
 
+@pytest.mark.parametrize("cut", ["verdict", ""])
+def test_names_in_the_first_column_stay_whole_where_they_leave_half_the_width(
+    monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    lines = drawn(monkeypatch, 40, terminal=True, cut=cut)
+    assert max(map(len, lines)) <= 40
+    assert sum(RUN in line for line in lines) == 1
+
+
 def test_where_not_even_the_others_fit_every_cell_is_folded(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = drawn(monkeypatch, 30, terminal=True)
     assert max(map(len, lines)) <= 30
     assert "…" not in "".join(lines)
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_what_is_shown_fits_a_terminal_and_is_whole_where_it_is_piped(
+    monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=40, force_terminal=terminal, color_system=None)
+    monkeypatch.setattr(output, "console", lambda: console)
+    output.show(Text(VERDICT))
+    assert (stream.getvalue() == VERDICT + "\n") is not terminal
 
 
 def test_an_empty_table_is_its_head(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

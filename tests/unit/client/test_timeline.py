@@ -221,6 +221,18 @@ def test_the_live_table_shows_every_step() -> None:
     assert all(step.id in drawn for step in state.plan.steps)
 
 
+@pytest.mark.parametrize("cut", [True, False])
+def test_a_narrow_terminal_keeps_ids_and_states_whole(cut: bool) -> None:
+    state = changed(fresh(), "slim", status=StepStatus.FAILED, error="no space for " + "bytes, " * 30 + "the end")
+    console = Console(file=io.StringIO(), width=60)
+    console.print(steps_table(state, lines(state, {}, START_S), START_S, cut=cut))
+    rows = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
+    assert max(map(len, rows)) <= 60
+    assert next(row for row in rows if "slim" in row).startswith("✕  slim     failed")
+    assert ("the end" in " ".join(" ".join(rows).split())) is not cut
+    assert (len([row for row in rows if row.strip()]) == 1 + len(state.plan.steps)) is cut
+
+
 class Terminal(io.StringIO):
     def isatty(self) -> bool:
         return True
