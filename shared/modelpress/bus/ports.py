@@ -5,6 +5,8 @@ Every adapter passes `modelpress.testing.bus.BusContract`.
 Invariant: what one `Producer.send` or one `Consumer.commit` writes is in the log as a whole or not at all.
 Invariant: records of one partition are read in the order in which they were written; records of one key share a
 partition. Offsets of a partition only grow; they may have gaps.
+Invariant: what was sent lasts as long as the adapter says. A power cut may take back the newest commits, the log then
+is as it was at an earlier moment: what they did is done again.
 Invariant: of the consumers of a group each partition has one owner. Who lost a partition commits nothing about it.
 Invariant: a compacted topic keeps the newest record of each key; an empty value removes the key.
 """

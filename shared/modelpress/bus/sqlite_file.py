@@ -51,10 +51,11 @@ class SqliteFile:
         self._path = path
         self._lock = threading.Lock()
         self._pid = os.getpid()
+        self._power = self._syncing = durability == "power"
         with self._translated(), _locked(folder):
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             try:
-                self._prepare(durability)
+                self._prepare()
             except BaseException:
                 self._db.close()
                 raise
@@ -74,10 +75,15 @@ class SqliteFile:
             return self._db.execute(query, arguments).fetchall()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[sqlite3.Connection]:
-        """A write transaction: all of the block or, when it raises, nothing."""
+    def transaction(self, *, lasting: bool = True) -> Iterator[sqlite3.Connection]:
+        """A write transaction: all of the block or, when it raises, nothing.
+
+        Where power cuts count, a ``lasting`` one is on the device when this returns, and with it all that was written
+        before. Another one, and what follows it, a power cut may take back.
+        """
         with self._mine(), self._translated():
             try:
+                self._sync(lasting)
                 self._db.execute("BEGIN IMMEDIATE")
                 yield self._db
                 self._db.execute("COMMIT")
@@ -87,7 +93,12 @@ class SqliteFile:
                     self._db.execute("ROLLBACK")
                 raise
 
-    def _prepare(self, durability: Durability) -> None:
+    def _sync(self, lasting: bool) -> None:
+        if self._power and lasting is not self._syncing:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if lasting else 'NORMAL'}")
+            self._syncing = lasting
+
+    def _prepare(self) -> None:
         (layout,) = self._db.execute("PRAGMA user_version").fetchone()
         (tables,) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and layout != LAYOUT:
@@ -95,7 +106,7 @@ class SqliteFile:
         (mode,) = self._db.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise BusError(f"the file system of {self._path} cannot share a bus: name a home on a local disk")
-        self._db.execute(f"PRAGMA synchronous = {'FULL' if durability == 'power' else 'NORMAL'}")
+        self._db.execute(f"PRAGMA synchronous = {'FULL' if self._power else 'NORMAL'}")
         if not tables:
             with self.transaction() as db:
                 for statement in _SCHEMA:

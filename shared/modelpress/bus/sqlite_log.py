@@ -86,9 +86,9 @@ class SqliteLog:
         return self._find(partition.topic).first + partition.number
 
     def append(self, messages: Sequence[Message], first: Callable[[sqlite3.Connection], None] | None = None) -> None:
-        """Write ``messages`` after what ``first`` does in the same transaction."""
+        """Write ``messages``, to last; or after what ``first`` does in the same transaction, as part of a commit."""
         rows = [self._row(message) for message in messages]
-        with self.file.transaction() as db:
+        with self.file.transaction(lasting=first is None) as db:
             if first is not None:
                 first(db)
             db.executemany(_APPEND, rows)

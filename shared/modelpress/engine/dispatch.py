@@ -10,7 +10,7 @@ Invariant: what was granted is granted once an attempt.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from modelpress.engine.events import (
@@ -80,7 +80,7 @@ class Dispatcher:
             case StepLeft():
                 grant = self._out.get((word.run_id, word.step_id))
                 if grant and grant.command.attempt == word.attempt:
-                    self._leave(grant)
+                    self._leave(grant, word.made)
 
     def restore(self, command: StepCommand, partition: int) -> None:
         """Count a step that is out, as the log says."""
@@ -91,7 +91,7 @@ class Dispatcher:
         while (ready := self._next()) is not None:
             command = ready.command
             holder = self._holders.get(command.key) if command.key else None
-            if holder is not None:
+            if holder is not None and holder != (command.run_id, command.step_id):
                 self._hold(ready)
                 yield Wait(command, "/".join(holder))
                 continue
@@ -126,8 +126,11 @@ class Dispatcher:
     def _withdrawn(self, word: StepWithdrawn) -> None:
         queue = self._queues.get(word.run_id)
         for ready in list(queue.steps.values()) if queue else []:
-            if word.step_id in ("", ready.command.step_id):
-                self._drop(ready.command)
+            command = ready.command
+            if word.step_id in ("", command.step_id):
+                self._drop(command)
+                if self._holders.get(command.key) == (command.run_id, command.step_id):
+                    self._hand_on(command.key, made=True)
         held = [name for names in self._held.values() for name in names]
         for name in held:
             if name[0] == word.run_id and word.step_id in ("", name[1]):
@@ -163,7 +166,7 @@ class Dispatcher:
             self._holders[grant.command.key] = name
         self._shares[name[0]] += grant.command.threads
 
-    def _leave(self, grant: Grant) -> None:
+    def _leave(self, grant: Grant, made: bool = False) -> None:
         command = grant.command
         name = (command.run_id, command.step_id)
         del self._out[name]
@@ -171,11 +174,19 @@ class Dispatcher:
         if not self._shares[name[0]]:
             del self._shares[name[0]]
         if self._holders.get(command.key) == name:
-            del self._holders[command.key]
-            self._requeue(self._held.pop(command.key, {}).values())
+            self._hand_on(command.key, made)
 
-    def _requeue(self, words: Iterable[StepReady]) -> None:
-        for word in words:
+    def _hand_on(self, key: str, made: bool) -> None:
+        """Who waited for ``key`` is ready: of a key whose result is there one after the other, since each is brief."""
+        del self._holders[key]
+        held = self._held.pop(key, {})
+        if made and held:
+            self._holders[key] = name = next(iter(held))
+            self._ready(held.pop(name))
+            if held:
+                self._held[key] = held
+            return
+        for word in held.values():
             self._ready(word)
 
     def _hold(self, ready: StepReady) -> None:

@@ -243,9 +243,10 @@ class PlaceWithdrawn(_Word):
 
 
 class StepLeft(_Word):
-    """A worker is done with a command, whatever came of it: its cores are free."""
+    """A worker is done with a command, whatever came of it: its cores are free. ``made``: the key's result is there."""
 
     type: Literal["step-left"] = "step-left"
+    made: bool = False
     pool: str
     partition: int
     run_id: str

@@ -29,6 +29,7 @@ from modelpress.graph.document import (
     parse,
 )
 from modelpress.graph.forms import check_form
+from modelpress.graph.lift.canonical import canonical
 from modelpress.graph.model import Model, TensorSpec
 
 MAX_MODULES = 20_000
@@ -200,4 +201,5 @@ def _build(graph: fx.Graph, node: Node, nodes: list[fx.Node], document: Document
         raise ModelFormatError(f"{where}: unknown operator '{node.target}'")
     kwargs: dict[str, Any] = {k: decode(v, nodes, where) for k, v in node.kwargs.items()}
     operators.check_call(node.target, args, kwargs, where)
-    return graph.call_function(operators.targets()[node.target], *operators.positioned(node.target, args, kwargs))
+    target = canonical(operators.targets()[node.target])
+    return graph.call_function(target, *operators.positioned(node.target, args, kwargs))

@@ -200,6 +200,28 @@ def _moved(mode: FakeTensorMode, tensor: Tensor, device: str, dtype: torch.dtype
         return nn.Parameter(fake, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else fake
 
 
+def memory_formats_are_alike(case: Case) -> str:
+    """In ``channels_last``, the training loop's, the graph gives the outputs and gradients of the contiguous one."""
+    _, ordered = case.inputs()
+    results = []
+    for memory_format in (torch.contiguous_format, torch.channels_last):
+        trial = copy.deepcopy(case.loaded.module)
+        for parameter in trial.parameters():
+            parameter.data = _laid_out(parameter.data, memory_format)
+        outputs = flat(trial(*(_laid_out(x, memory_format) for x in ordered)))
+        results.append([*outputs, *_gradients(trial, outputs).values()])
+    contiguous, channels_last = results
+    for ours, theirs in zip(channels_last, contiguous, strict=True):
+        error = float((ours - theirs).abs().max() / theirs.abs().max().clamp(min=1e-6))
+        if error > 1e-3:
+            return f"an output or gradient {list(theirs.shape)} differs by {error:.2g} of its scale"
+    return ""
+
+
+def _laid_out(tensor: Tensor, memory_format: torch.memory_format) -> Tensor:
+    return tensor.contiguous(memory_format=memory_format) if tensor.ndim == 4 else tensor
+
+
 def onnx_agrees(case: Case) -> str:
     """ONNX Runtime gives the graph's outputs within float tolerance, at several sizes."""
     import onnxruntime
@@ -223,6 +245,6 @@ CHECKS: Mapping[str, Check] = {
     check.__name__.replace("_", " "): check
     for check in (
         outputs_are_bit_equal, structure_is_kept, gradients_are_equal, parameters_are_kept, round_trip_is_identical,
-        training_is_carried, nothing_is_baked, onnx_agrees,
+        training_is_carried, nothing_is_baked, memory_formats_are_alike, onnx_agrees,
     )
 }  # fmt: skip

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import platform
+from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from modelpress.artifacts.digest import Digest, canonical_json, digest_of
@@ -14,7 +17,8 @@ _PACKAGES = ("modelpress", "numpy", "onnx", "onnxruntime", "torch")
 _CPUINFO = Path("/proc/cpuinfo")
 
 
-def versions() -> dict[str, str]:
+@functools.cache
+def versions() -> Mapping[str, str]:
     """Versions of Python and of what computes, read from their metadata: nothing is imported."""
     found = {"python": platform.python_version()}
     for name in _PACKAGES:
@@ -22,7 +26,7 @@ def versions() -> dict[str, str]:
             found[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return MappingProxyType(found)
 
 
 def machine() -> dict[str, Any]:
@@ -37,16 +41,17 @@ def machine() -> dict[str, Any]:
     }
 
 
+@functools.cache
 def target_fingerprint() -> Digest:
     """Names the target of a measurement: equal where machine and runtimes are."""
-    return digest_of(canonical_json({"machine": machine(), "versions": versions()}))
+    return digest_of(canonical_json({"machine": machine(), "versions": dict(versions())}))
 
 
 def provenance(threads: int) -> dict[str, Any]:
     """What a run records of where it ran; what makes its digests comparable."""
     facts = machine()
     del facts["extensions"]
-    return {"versions": versions(), "machine": facts, "threads": threads, "target": target_fingerprint()}
+    return {"versions": dict(versions()), "machine": facts, "threads": threads, "target": target_fingerprint()}
 
 
 def _cpuinfo() -> dict[str, str]:

@@ -180,7 +180,8 @@ class Host:
                     return
             except (InputError, StepError, StoreError) as e:
                 outcome = refused(command, e)
-        self._intake.leave(record, command, [event_message(outcome)] if outcome else [])
+        made = isinstance(outcome, StepSucceeded)
+        self._intake.leave(record, command, [event_message(outcome)] if outcome else [], made=made)
 
     def _is_here(self, command: StepCommand) -> bool:
         """Whether this very attempt is in flight: it was granted twice."""
@@ -205,7 +206,8 @@ class Host:
                 self._bench.drop(attempt)
                 self._intake.leave(attempt.record, attempt.command)
                 continue
-            self._producer.send([event_message(self._claim(attempt))])
+            if not self._intake.say([event_message(self._claim(attempt))]):
+                break  # What it was to begin is another's by now.
             self._bench.begin(now_s)
         return moved
 
@@ -266,7 +268,7 @@ class Host:
         """``attempt`` is off the bench; None when nothing of it is wanted."""
         out = [event_message(word) for word in attempt.progress.rest()] if outcome else []
         out += [event_message(outcome)] if outcome else []
-        self._intake.leave(attempt.record, attempt.command, out)
+        self._intake.leave(attempt.record, attempt.command, out, made=isinstance(outcome, StepSucceeded))
         attempt.log.limit()
         if isinstance(outcome, StepInterrupted):
             self._note(attempt, outcome.reason)
@@ -279,4 +281,4 @@ class Host:
     def _flush(self) -> None:
         out, self._out = self._out, []
         if out:
-            self._producer.send(out)
+            self._intake.say(out)

@@ -54,14 +54,27 @@ class Intake:
                     self.end(record, [dead_letter_message(letter_of(record, str(e)))])
         return found
 
-    def leave(self, record: Record, command: StepCommand, out: Sequence[Message] = ()) -> None:
-        """The worker is done with ``command``: its place is free, and ``out`` is what came of it."""
+    def say(self, messages: Sequence[Message]) -> bool:
+        """Say something about commands; False when this worker is out of the group, and nothing was said."""
+        try:
+            self._consumer.commit({}, messages)
+        except FencedError:
+            self._notice(frozenset())
+            return False
+        return True
+
+    def leave(self, record: Record, command: StepCommand, out: Sequence[Message] = (), *, made: bool = False) -> None:
+        """The worker is done with ``command``: its place is free, and ``out`` is what came of it.
+
+        ``made`` says that the result of the command's key is there.
+        """
         left = StepLeft(
             pool=self._pool,
             partition=record.partition.number,
             run_id=command.run_id,
             step_id=command.step_id,
             attempt=command.attempt,
+            made=made,
         )
         self.end(record, [*out, place_message(left)])
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,13 @@ model name\t: Other
 
 
 @pytest.fixture
-def cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     path = tmp_path / "cpuinfo"
     path.write_text(CPUINFO)
     monkeypatch.setattr(fingerprint, "_CPUINFO", path)
-    return path
+    fingerprint.target_fingerprint.cache_clear()
+    yield path
+    fingerprint.target_fingerprint.cache_clear()
 
 
 def test_the_machine_is_its_first_processor(cpuinfo: Path) -> None:
@@ -37,6 +40,7 @@ def test_the_fingerprint_tells_machines_apart(cpuinfo: Path) -> None:
     assert is_digest(here)
     assert fingerprint.target_fingerprint() == here
     cpuinfo.write_text(CPUINFO.replace("avx512f", ""))
+    fingerprint.target_fingerprint.cache_clear()
     assert fingerprint.target_fingerprint() != here
 
 

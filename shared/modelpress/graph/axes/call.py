@@ -60,12 +60,12 @@ class Call:
 
     @property
     def operator(self) -> str:
-        """``layer_norm``, ``aten.view.default``, ``LayerNorm``: what reports call it."""
+        """``layer_norm``, ``reshape``, ``LayerNorm``: what reports call it."""
         return leaf_type(self.leaf) if self.leaf is not None else operator_name(self.node)
 
     @property
     def why(self) -> str:
-        """The reason given for what freezes here: ``view at view_3, called at model.py:31: x = x.view(2, -1)``."""
+        """The reason given for what freezes here: ``reshape at reshape_3, called at net.py:31: x = x.view(2, -1)``."""
         return f"{self.operator} at {self.node.name}{user_line(self.node)}"
 
     @property
@@ -135,7 +135,7 @@ class Call:
 
 
 def operator_name(node: fx.Node) -> str:
-    """``view`` of ``aten.view.default``; the function's own name where it is no operator."""
+    """``reshape`` of ``aten.reshape.default``; the function's own name where it is no operator."""
     if isinstance(node.target, torch._ops.OpOverload):
         return str(node.target.overloadpacket.__name__)
     return getattr(node.target, "__name__", str(node.target))

@@ -36,6 +36,9 @@ SYNONYMS: Mapping[Any, Any] = {
     aten.swapdims.default: aten.transpose.int,
     aten.concatenate.default: aten.cat.default,
     aten._unsafe_view.default: aten.reshape.default,
+    # A view asks for strides, and those of an activation depend on the memory format that a graph is run in.
+    aten.view.default: aten.reshape.default,
+    aten.view_as.default: aten.reshape_as.default,
     aten.empty_like.default: aten.zeros_like.default,
     aten.new_empty.default: aten.new_zeros.default,
 }
