@@ -322,12 +322,13 @@ def test_a_result_that_another_wrote_first_is_adopted(shop: Workshop) -> None:
     command = shop.command("a", wait_for=str(shop.release))
     shop.grant(command)
     shop.until(lambda: shop.executed() == ["a"])
-    shop.store.results.create(command.key, b'{"outputs":{"report":"sha256:first"},"metrics":{"value":7.0}}')
+    first = put_report(shop.store, {"made": "by another"})
+    shop.store.results.create(command.key, f'{{"outputs":{{"report":"{first}"}},"metrics":{{"value":7.0}}}}'.encode())
     shop.release.touch()
     shop.until(lambda: shop.outcome(command))
     outcome = shop.outcome(command)
     assert isinstance(outcome, StepSucceeded)
-    assert (outcome.outputs, outcome.metrics) == ({"report": "sha256:first"}, {"value": 7.0})
+    assert (outcome.outputs, outcome.metrics) == ({"report": first}, {"value": 7.0})
 
 
 def test_a_step_that_takes_too_long_fails(shop: Workshop) -> None:

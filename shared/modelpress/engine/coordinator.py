@@ -163,6 +163,11 @@ class Coordinator:
                 self._runs[state.run_id] = state
                 self._timers.follow_all(state, now_s)
 
+    def _recorded(self, run_id: str) -> RunState | None:
+        """The run as the log has it. One that had ended when we took over is not in memory, and stays as it is."""
+        self._view.refresh()
+        return self._view.get(run_id)
+
     def _unfinished(self) -> list[RunState]:
         self._view.refresh()
         return self._view.unfinished()
@@ -181,6 +186,8 @@ class Coordinator:
 
     def _fold(self, event: Event, batch: _Batch) -> None:
         before = self._runs.get(event.run_id)
+        if before is None and isinstance(event, RunSubmitted):
+            before = self._recorded(event.run_id)
         folded = fold(before, event, self._pool_of)
         batch.events.append(event)
         state = folded.state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from modelpress.artifacts.digest import Digest
@@ -16,7 +18,7 @@ class StepResult(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
-    outputs: dict[str, str]
+    outputs: dict[str, Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$")]]
     metrics: dict[str, float] = Field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
