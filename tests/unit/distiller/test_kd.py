@@ -4,12 +4,13 @@ import pytest
 import torch
 from torch import nn
 
-from modelpress.data.dataset import Dataset
+from modelpress.data.dataset import DataDescription, Dataset, InputDescription, Split
 from modelpress.errors import InputError
 from modelpress.graph.export import export
 from modelpress.graph.model import Model
 from modelpress.job import LocalJob
 from modelpress.testing.blobs import CLASSES, BlobNet, blobs
+from modelpress.testing.zoo import ZOO
 from modelpress.training.evaluate import top1
 from modelpress.training.loop import FitSettings, fit
 from modelpress.training.objectives import CrossEntropy
@@ -73,3 +74,22 @@ def test_different_numbers_of_classes_are_refused(student: Model, data: Dataset)
     other = lifted(nn.Sequential(nn.Flatten(), nn.Linear(64, 7)))
     with pytest.raises(InputError, match="student 4, teacher 7, data 4"):
         run(student=student, teacher=other, data=data, params=PARAMS, job=LocalJob())
+
+
+def digits() -> Dataset:
+    """Noise of LeNet's shape, of ten classes."""
+    generator = torch.Generator().manual_seed(0)
+    split = Split(torch.randn(64, 1, 28, 28, generator=generator), torch.arange(64) % 10)
+    description = DataDescription(
+        input=InputDescription(shape=(1, 28, 28), dtype="float32"), class_names=tuple("0123456789")
+    )
+    return Dataset(description, {"train": split, "validation": split})
+
+
+def test_a_network_that_flattens_with_a_view_is_trained() -> None:
+    """LeNet-5 does, and training lays its activations out in another memory format."""
+    entry = ZOO["lenet-5"]
+    model = export(entry.lively(), entry.example(), check=False)
+    params = PARAMS.model_copy(update={"epochs": 1, "batch_size": 16})
+    learned = run(student=model, teacher=model, data=digits(), params=params, job=LocalJob())["model"]
+    assert not torch.equal(learned.module.get_parameter("fc1.weight"), model.module.get_parameter("fc1.weight"))

@@ -35,7 +35,7 @@ REWRITTEN = (
     aten._assert_scalar.default, aten._assert_tensor_metadata.default, aten.sym_constrain_range.default,
     aten.sym_constrain_range_for_size.default,
 )  # fmt: skip
-"""Operators that are none of the format's; lifting says them in its words or leaves them out."""
+"""Operators that no lifted graph has: lifting says them in other words of the format or leaves them out."""
 REGIONS: Mapping[str, tuple[Any, tuple[Any, ...]]] = {
     "torch.ops.higher_order.wrap_with_set_grad_enabled": (torch.ops.higher_order.wrap_with_set_grad_enabled, (bool,)),
     "torch.ops.higher_order.wrap_with_autocast": (

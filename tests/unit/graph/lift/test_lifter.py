@@ -301,3 +301,27 @@ def test_a_graph_that_no_file_holds_is_refused_before_it_is_exported_again(monke
     net.register_forward_pre_hook(lambda module, _: pytest.fail("exported again") if module.training else None)
     with pytest.raises(ExportError, match="the format holds 10; split the module"):
         export(net, torch.randn(3, 4))
+
+
+class Viewed(nn.Module):
+    """Views that only a contiguous tensor allows."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3, padding=1)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        y = self.conv(x)
+        return y.view(x.size(0), -1), y.view_as(y.reshape(-1, 24, 6))
+
+
+def test_views_are_lifted_to_what_any_memory_format_allows() -> None:
+    net, x = Viewed(), torch.randn(2, 2, 6, 8)
+    loaded = again(export(net, x))
+    targets = {str(n.target) for n in loaded.module.graph.nodes if n.op == "call_function"}
+    assert {"aten.reshape.default", "aten.reshape_as.default"} < targets
+    assert not targets & {"aten.view.default", "aten.view_as.default"}
+    for ours, theirs in zip(loaded.module(x), net(x), strict=True):
+        assert torch.equal(ours, theirs)
+    for ours, theirs in zip(loaded.module(x.contiguous(memory_format=torch.channels_last)), net(x), strict=True):
+        torch.testing.assert_close(ours, theirs)
