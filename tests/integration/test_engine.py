@@ -263,6 +263,12 @@ def test_every_unfinished_run_is_driven_and_each_gets_its_share(engine: Engine, 
     assert sorted(toys.executed()) == [*(f"o{n}" for n in range(9)), "x", "y"]
 
 
+def test_runs_of_one_second_are_told_apart(engine: Engine, toys: Toys) -> None:
+    """A second run of the same name would be lost: with 16 random bits that befell 3 of 600 submitted in a row."""
+    random_bits = 4 * len(engine.submit(toys.diamond(), {}).rpartition("-")[2])
+    assert 1000**2 / 2 / 2**random_bits < 1e-3
+
+
 def test_runs_are_found_by_the_beginning_of_their_id(engine: Engine, toys: Toys) -> None:
     ids = [engine.submit(plan(toys.step("a", "emit")), {}) for _ in range(2)]
     assert [state.run_id for state in engine.runs()] == ids[::-1]

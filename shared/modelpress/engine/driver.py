@@ -429,8 +429,8 @@ def _pool_of(planned: PlannedStep) -> str:
 
 
 def _new_run_id(now_s: float) -> str:
-    """Sorts by time and can be told apart and typed: ``20261124-083012-7f3a`` (UTC)."""
-    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{secrets.token_hex(2)}"
+    """Sorts by time and can be told apart and typed: ``20261124-083012-7f3a19c4`` (UTC)."""
+    return f"{time.strftime('%Y%m%d-%H%M%S', time.gmtime(now_s))}-{secrets.token_hex(4)}"
 
 
 def _ignore(what: object) -> None:
