@@ -9,7 +9,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from modelpress.artifacts.digest import Digest, canonical_json
 from modelpress.artifacts.store import Store
@@ -98,7 +98,7 @@ def parse_manifest(data: bytes, digest: Digest) -> Manifest:
     """
     try:
         return Manifest.model_validate(json.loads(data))
-    except (ValueError, ValidationError) as e:
+    except (ValueError, RecursionError) as e:
         raise StoreError(f"blob {digest} is no manifest") from e
 
 

@@ -19,7 +19,7 @@ def outputs_of(result: bytes) -> tuple[Digest, ...]:
     """
     try:
         digests = tuple(dict.fromkeys(json.loads(result)["outputs"].values()))
-    except (ValueError, TypeError, KeyError, AttributeError) as e:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as e:
         raise StoreError("a stored result is no JSON with outputs") from e
     if not all(isinstance(digest, str) and is_digest(digest) for digest in digests):
         raise StoreError("a stored result names an output by something that is no digest")

@@ -28,8 +28,6 @@ MAX_SMALL_BYTES = 1 << 20
 """Of ``archive.json`` and of a result."""
 
 _MEMBER = re.compile(r"archive\.json|run\.json|blobs/sha256/[0-9a-f]{64}|results/[0-9a-f]{64}|logs/\d+\.log", re.ASCII)
-_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._=,@+\[\]-]{0,199}")
-"""What a run or a step may be called: their names become those of files."""
 
 
 def blob_name(digest: Digest) -> str:
@@ -156,7 +154,7 @@ def _members_by_name(file: BinaryIO) -> dict[str, Member]:
 def _check_head(data: bytes) -> None:
     try:
         head = json.loads(data)
-    except ValueError as e:
+    except (ValueError, RecursionError) as e:
         raise InputError(f"'{HEAD}' is no JSON") from e
     if not isinstance(head, dict) or head.get("format") != FORMAT:
         raise InputError(f"'{HEAD}' does not say that this is an archive of a run ({FORMAT})")
@@ -172,12 +170,19 @@ def _parse_state(data: bytes) -> RunState:
         state = RunState.model_validate_json(data)
     except ValidationError as e:
         raise InputError(f"'{RUN}' is no record of a run of this version: {e}") from e
-    for name in (state.run_id, *state.steps):
-        if _FILE_NAME.fullmatch(name) is None:
-            raise InputError(f"'{name}' in '{RUN}' is no name for a run or a step")
+    if fault := _fault_of(state):
+        raise InputError(f"'{RUN}' contradicts itself: {fault}")
     bad = [digest for digest in artifacts_of(state) if not is_digest(digest)]
     if bad:
         raise InputError(f"'{RUN}' names '{bad[0]}' as an artifact, which is no digest")
     if not state.status.final:
         raise InputError(f"'{RUN}' is of a run that has not ended ({state.status})")
     return state
+
+
+def _fault_of(state: RunState) -> str:
+    """What of a record could not be shown; empty for every record of a run that ended."""
+    if [step.id for step in state.plan.steps] != list(state.steps):
+        return "it has not one state for each step of its plan"
+    wrong = [name for name, step in state.steps.items() if step.id != name or not step.status.final]
+    return f"the state of the step '{wrong[0]}' is another's, or open" if wrong else ""

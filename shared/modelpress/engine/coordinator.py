@@ -19,6 +19,7 @@ from modelpress.engine.events import (
     CancelWork,
     DeadLetter,
     Event,
+    PlaceOffered,
     PlaceWord,
     RetryDue,
     RunCancelled,
@@ -210,6 +211,9 @@ class Coordinator:
             self._dispatcher(word.pool).take(word)
 
     def _hear(self, word: PlaceWord) -> None:
+        if isinstance(word, PlaceOffered) and not 0 <= word.partition < self._partitions:
+            # A grant to it could not be written, and nothing would be granted any more.
+            raise BusError(f"a place is offered in partition {word.partition} of {self._partitions}")
         if isinstance(word, StepReady | StepWithdrawn) and _run_of(word) in self._runs:
             return  # Our own: heard when it was said.
         if self._early is not None:

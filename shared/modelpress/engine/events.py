@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from modelpress.bus.ports import Message, Topic
+from modelpress.engine.state import Moment
 from modelpress.errors import BusError
-from modelpress.pipeline.plan import Plan
+from modelpress.pipeline.plan import Name, Plan
 
 EVENTS = "events"
 RUNS = "runs"
@@ -54,12 +55,12 @@ class _Word(BaseModel):
 class _Fact(_Word):
     """``at_s`` is seconds since the epoch, by the clock of the process that saw it; nothing is decided by it."""
 
-    run_id: str
-    at_s: float
+    run_id: Name
+    at_s: Moment
 
 
 class _StepFact(_Fact):
-    step_id: str
+    step_id: Name
     attempt: int
 
 
@@ -184,8 +185,8 @@ class StepCommand(_Word):
     """
 
     tenant: str
-    run_id: str
-    step_id: str
+    run_id: Name
+    step_id: Name
     attempt: int
     uses: str
     version: int

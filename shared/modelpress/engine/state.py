@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelpress.pipeline.plan import Plan
+from modelpress.pipeline.plan import Name, Plan
+
+Moment = Annotated[float, Field(ge=0, lt=1e11)]
+"""Seconds since the epoch, of a year that a calendar has; NaN is none."""
 
 
 class RunStatus(enum.StrEnum):
@@ -47,7 +50,7 @@ class StepState(BaseModel):
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
-    id: str
+    id: Name
     status: StepStatus = StepStatus.WAITING
     attempt: int = 0
     """The attempt that counts: the running one, the next, or the last."""
@@ -72,8 +75,8 @@ class StepState(BaseModel):
     gates: dict[str, bool] = Field(default_factory=dict)
     error: str = ""
     """Why it failed, was refused or skipped; while it waits, what ended the attempt before."""
-    started_s: float = 0.0
-    ended_s: float = 0.0
+    started_s: Moment = 0.0
+    ended_s: Moment = 0.0
 
 
 class RunState(BaseModel):
@@ -81,7 +84,7 @@ class RunState(BaseModel):
 
     model_config = ConfigDict(frozen=True, ser_json_inf_nan="constants")
 
-    run_id: str
+    run_id: Name
     plan: Plan
     tenant: str = "default"
     threads: int = 1
@@ -99,5 +102,5 @@ class RunState(BaseModel):
     ending: bool = False
     """A step failed or was refused: nothing more starts, what runs may end."""
     resumed_from: str = ""
-    submitted_s: float = 0.0
-    ended_s: float = 0.0
+    submitted_s: Moment = 0.0
+    ended_s: Moment = 0.0

@@ -7,6 +7,7 @@ import sys
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -149,7 +150,7 @@ def test_a_stored_result_that_cannot_be_read_stays_behind(store: MemoryStore, tm
 def test_metrics_that_are_no_numbers_come_along(store: MemoryStore, tmp_path: Path) -> None:
     state = finished_run(store)
     odd = state.steps["check"].model_copy(update={"metrics": {"loss": float("nan"), "ratio": float("inf")}})
-    export_run(store, state.model_copy(update={"steps": {"check": odd}}), tmp_path / "run.tar")
+    export_run(store, state.model_copy(update={"steps": {**state.steps, "check": odd}}), tmp_path / "run.tar")
     assert str(import_run(MemoryStore(), tmp_path / "run.tar").steps["check"].metrics) == str(odd.metrics)
 
 
@@ -201,7 +202,7 @@ def rewritten(path: Path, members: Members, alter: Callable[[tarfile.TarInfo], N
     return path
 
 
-def with_run(members: Members, change: Callable[[dict[str, object]], object]) -> Members:
+def with_run(members: Members, change: Callable[[dict[str, Any]], object]) -> Members:
     run = json.loads(members["run.json"])
     change(run)
     return {**members, "run.json": json.dumps(run).encode()}
@@ -239,11 +240,38 @@ MADE_UP: dict[str, tuple[Callable[[Members], Members], str]] = {
     ),
     "a run that is no run": (lambda m: {**m, "run.json": b"{}"}, "is no record of a run"),
     "a run that is too large": (lambda m: {**m, "run.json": b" " * (64 << 20) + b" "}, "at most 67108864 are right"),
-    "a run whose name climbs": (lambda m: with_run(m, lambda run: run.update(run_id="../x")), "no name for a run"),
-    "a step whose name climbs": (
-        lambda m: with_run(m, lambda run: run.update(steps={"a/b": {"id": "a/b"}})),
-        "'a/b' in 'run.json' is no name",
+    "a run whose name climbs": (lambda m: with_run(m, lambda run: run.update(run_id="../x")), "is no record of a run"),
+    "a run called like a log": (
+        lambda m: with_run(m, lambda run: run.update(run_id="worker.log")),
+        "is no record of a run",
     ),
+    "a step whose name climbs": (
+        lambda m: with_run(m, lambda run: run["steps"]["slim"].update(id="../x")),
+        "is no record of a run",
+    ),
+    "a step of the plan that climbs": (
+        lambda m: with_run(m, lambda run: run["plan"]["steps"][0].update(id="../x")),
+        "is no record of a run",
+    ),
+    "a step without a state": (
+        lambda m: with_run(m, lambda run: run["steps"].pop("check")),
+        "not one state for each step",
+    ),
+    "a state of another step": (
+        lambda m: with_run(m, lambda run: run["steps"]["check"].update(id="slim")),
+        "state of the step 'check' is another's",
+    ),
+    "a step that goes on": (
+        lambda m: with_run(m, lambda run: run["steps"]["check"].update(status="running")),
+        "state of the step 'check' is another's, or open",
+    ),
+    "a time that is none": (
+        lambda m: with_run(m, lambda run: run.update(submitted_s=float("nan"))),
+        "is no record of a run",
+    ),
+    "a time that no calendar has": (lambda m: with_run(m, lambda run: run.update(ended_s=1e300)), "is no record"),
+    "a head that nests without end": (lambda m: {**m, "archive.json": b"[" * 100_000}, "is no JSON"),
+    "a result that nests without end": (lambda m: {**m, f"results/{KEY}": b"[" * 100_000}, "is no result of a step"),
     "a run that goes on": (lambda m: with_run(m, lambda run: run.update(status="running")), "has not ended"),
     "an output that is no digest": (
         lambda m: with_run(m, lambda run: run.update(outputs={"model": "../../x"})),
