@@ -15,6 +15,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from modelpress.artifacts.files import explaining
 from modelpress.artifacts.filesystem import FilesystemStore
 from modelpress.bus.sqlite import SqliteBus
 from modelpress.config.settings import Durability
@@ -34,6 +35,10 @@ class Home:
     def __init__(self, root: Path, durability: Durability = "process") -> None:
         self.root = root.absolute()
         self.durability: Durability = durability
+        try:
+            str(self.root).encode()
+        except UnicodeEncodeError as e:
+            raise InputError(f"no home can be made at {str(root)!a}: its name is no UTF-8, name another folder") from e
         try:
             (self.root / "logs").mkdir(parents=True, exist_ok=True)
         except OSError as e:
@@ -58,9 +63,15 @@ class Home:
         return self.root / "logs" / run_id
 
     def log_path(self, run_id: str, step_id: str) -> Path:
-        """Where the log of a step lies; its folder is made."""
+        """Where the log of a step lies; its folder is made.
+
+        Raises:
+            StoreError: no space is left, or the folder cannot be written.
+        """
         path = self.logs_path(run_id) / f"{step_id}.log"
-        path.parent.mkdir(exist_ok=True)
+        with explaining(path.parent):
+            # With its parents: who needs space removes logs, and steps go on.
+            path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
     @contextlib.contextmanager
