@@ -58,6 +58,12 @@ def test_a_run_whose_name_is_no_name_of_a_file_is_not_taken(tmp_path: Path, toys
     assert went_on(tmp_path, toys, EVENTS, submitted(plan(toys.step("a", "emit")), name))
 
 
+def test_nor_is_one_with_such_a_step(tmp_path: Path, toys: Toys) -> None:
+    run = submitted(plan(toys.step("a", "emit")))
+    run["plan"]["steps"][0]["id"] = "../../outside"
+    assert went_on(tmp_path, toys, EVENTS, run)
+
+
 def test_nor_is_one_at_a_time_that_is_none(tmp_path: Path, toys: Toys) -> None:
     assert went_on(tmp_path, toys, EVENTS, submitted(plan(toys.step("a", "emit")), at_s=float("nan")))
 

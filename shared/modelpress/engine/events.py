@@ -18,12 +18,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
 from modelpress.bus.ports import Message, Topic
-from modelpress.engine.state import Moment
+from modelpress.engine.state import Moment, Name
 from modelpress.errors import BusError
-from modelpress.pipeline.plan import Name, Plan
+from modelpress.pipeline.plan import Plan
 
 EVENTS = "events"
 RUNS = "runs"
@@ -35,6 +35,8 @@ DEAD_LETTERS = "dead-letters"
 Interruption = Literal["died", "expired", "retryable", "inputs", "released"]
 """Why an attempt ended without a result although another may get one: its process died; its lease ran out; something
 that passes; an input must be made again; its worker was asked to stop."""
+
+_NAME: TypeAdapter[str] = TypeAdapter(Name)
 
 
 def steps_topic(pool: str) -> str:
@@ -75,6 +77,13 @@ class RunSubmitted(_Fact):
     priority: int = 0
     provenance: dict[str, Any] = Field(default_factory=dict)
     resumed_from: str = ""
+
+    @field_validator("plan")
+    @classmethod
+    def _has_names(cls, plan: Plan) -> Plan:
+        for step in plan.steps:
+            _NAME.validate_python(step.id)
+        return plan
 
 
 class RunCancelled(_Fact):

@@ -7,8 +7,10 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from modelpress.pipeline.plan import Name, Plan
+from modelpress.pipeline.plan import Plan
 
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,199}$")]
+"""Of a run or a step. Wherever it was read, it can be the name of a file, and lies in the folder that it is put in."""
 Moment = Annotated[float, Field(ge=0, lt=1e11)]
 """Seconds since the epoch, of a year that a calendar has; NaN is none."""
 

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Annotated, Any
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,199}$")]
-"""Of a step or a run. Wherever it was read, it can be the name of a file, and lies in the folder that it is put in."""
 
 Source = str | tuple[str, ...]
 """``inputs.<name>`` or ``<step>.<output>``; several for a port that takes many."""
@@ -24,7 +21,7 @@ class PlannedStep(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    id: Name
+    id: str
     uses: str
     version: int
     params: dict[str, Any] = Field(default_factory=dict)

@@ -251,7 +251,7 @@ MADE_UP: dict[str, tuple[Callable[[Members], Members], str]] = {
     ),
     "a step of the plan that climbs": (
         lambda m: with_run(m, lambda run: run["plan"]["steps"][0].update(id="../x")),
-        "is no record of a run",
+        "not one state for each step",
     ),
     "a step without a state": (
         lambda m: with_run(m, lambda run: run["steps"].pop("check")),
