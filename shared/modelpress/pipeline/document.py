@@ -124,7 +124,9 @@ def _survey(root: yaml.Node, source: str) -> tuple[dict[str, Position], list[Vio
         place = pending.pop()
         count += 1
         if count > MAX_VALUES or place.depth > MAX_DEPTH:
-            raise _too_much(f"its aliases expand beyond {MAX_VALUES:,} values or {MAX_DEPTH} levels", place.at, source)
+            raise _too_much(
+                f"has more than {MAX_VALUES:,} values or {MAX_DEPTH} levels, its aliases expanded", place.at, source
+            )
         children = list(_children(place))
         positions.setdefault(place.path, place.at)
         faults += _repeats(children)

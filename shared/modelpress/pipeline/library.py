@@ -27,7 +27,11 @@ class Library:
             return self._recipe(name)
         if asker.folder is None:
             raise InputError(f"only a pipeline in a file can name another file, and {asker.source} is none")
-        return self._file((asker.folder / name).resolve())
+        try:
+            path = (asker.folder / name).resolve()
+        except (OSError, RuntimeError) as e:  # RuntimeError: links in a circle, in Python up to 3.12
+            raise InputError(f"'{asker.folder / name}' leads nowhere: {e}") from e
+        return self._file(path)
 
     def _recipe(self, name: str) -> PipelineSpec:
         from modelpress.recipes import load_recipe

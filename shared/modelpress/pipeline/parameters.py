@@ -16,6 +16,8 @@ from modelpress.pipeline.document import parse_document
 from modelpress.pipeline.spec import PipelineSpec
 
 _MARK = re.compile(r"\$\{([^{}]*)\}")
+MAX_TEXT = 10_000
+"""Characters of a text whose marks are replaced: 50,000 marks for a long value would take all memory."""
 
 UNKNOWN = object()
 """Stands for a value that cannot be known, since its parameter does not exist or was not set."""
@@ -74,6 +76,9 @@ class Variables:
             return UNKNOWN
         if _MARK.fullmatch(text):
             return values[0]
+        if len(text) + sum(len(str(value)) for value in values) > MAX_TEXT:
+            found.append(Violation(path, f"has more than {MAX_TEXT:,} characters with its parameters written out"))
+            return UNKNOWN
         parts = iter(values)
         return _MARK.sub(lambda _: str(next(parts)), text)
 

@@ -184,6 +184,13 @@ class TestFaults:
         assert "would be part of itself" in found.message
         assert found.source == str(tmp_path / "half.yaml")
 
+    def test_links_that_lead_in_a_circle(self, tmp_path: Path) -> None:
+        (tmp_path / "one.yaml").symlink_to("two.yaml")
+        (tmp_path / "two.yaml").symlink_to("one.yaml")
+        (found,) = faults(tmp_path, entry("x", "./one.yaml"))
+        assert found.path == "steps[0].pipeline"
+        assert "one.yaml' leads nowhere" in found.message
+
     def test_a_chain_that_is_too_deep(self, tmp_path: Path) -> None:
         inputs = "inputs: {model: null, data: null}"
         files = {

@@ -69,6 +69,13 @@ def test_a_wrong_value_is_told_where_it_is_used() -> None:
     assert fault.suggestion == "Share of channels that goes."
 
 
+def test_a_text_that_grows_beyond_measure_is_a_fault() -> None:
+    """20,000 times 500,000 characters would be 10 GB."""
+    slim = SLIM | {"with": {"sparsity": "${a}" * 20_000}}
+    raw = pipeline(slim, parameters={"a": {"default": "x" * 500_000}})
+    assert "more than 10,000 characters" in faults_of(raw)["steps[0].with.sparsity"].message
+
+
 @pytest.mark.parametrize(
     ("text", "pair"),
     [
