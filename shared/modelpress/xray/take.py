@@ -89,7 +89,7 @@ def take(model: Model, subject: Subject, options: Options, catalogue: Catalogue,
     candidates = _candidates(bench, measured)
     smallest = measured.batches[0]
     best = _best(candidates, smallest)
-    say(f"timing the layers of dense and {best.name}")
+    say("timing the layers of " + " and ".join(dict.fromkeys((candidates[0].name, best.name))))
     profiled = _profiled(bench, best.name, candidates[0], smallest, options.threads)
     layers = layer_findings(model, rows, *profiled)
     found = axes_found(model, axes)

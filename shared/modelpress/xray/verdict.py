@@ -69,7 +69,9 @@ def _widths(series: Sequence[Candidate], batch: int) -> str:
     chosen, narrowest = suggested(series, batch), series[-1]
     if chosen is None:
         size = fmt.times(narrowest.size_ratio, "smaller")
-        return f"No width that was tried is faster by a tenth at batch {batch}; {_name(narrowest).lower()} is {size}."
+        none = "On top of it no" if narrowest.int8 else "No"
+        narrow = f"{_name(narrowest).lower()} is {size}"
+        return f"{none} width that was tried is for certain faster by a tenth at batch {batch}; {narrow}."
     sentence = _sentence(f"{_name(chosen)}{' on top' if chosen.int8 else ''}", chosen, batch).removesuffix(".")
     if narrowest is chosen:
         return f"{sentence}; nothing narrower was measured."
