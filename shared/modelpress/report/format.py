@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 MISSING = "–"
 
 HEADLINES = (
+    "chosen",
     "top1",
     "size_ratio",
     "top1_drop_points",

@@ -64,3 +64,7 @@ def test_what_is_not_finite_is_shown_as_it_is() -> None:
     assert fmt.significant(math.inf) == "inf"
     assert fmt.plain(math.nan) == "nan"
     assert fmt.plain(-math.inf) == "-inf"
+
+
+def test_of_a_choice_what_was_chosen_tells_most() -> None:
+    assert fmt.telling(["reference_top1", "agreement", "top1", "size_ratio", "chosen"], 2) == ["chosen", "top1"]
