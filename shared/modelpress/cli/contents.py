@@ -157,8 +157,9 @@ def comparison(found: Comparison) -> None:
 def _total(total: Total) -> list[str]:
     from modelpress.report import format as fmt
 
-    word = "faster" if total.name.startswith("latency") else WORDS.get(total.name, "smaller")
-    title = TITLES.get(total.name, total.name)
+    latency = total.name.startswith("latency")
+    word = "faster" if latency else WORDS.get(total.name, "smaller")
+    title = f"latency, batch {total.name.rpartition('_b')[2]}" if latency else TITLES.get(total.name, total.name)
     change = "" if total.ratio is None else fmt.times(total.ratio, word)
     if total.name == "top1" and total.before is not None and total.after is not None:
         change = fmt.points(total.before - total.after)

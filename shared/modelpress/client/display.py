@@ -268,7 +268,7 @@ def _others(run: RunState, rows: list[Line]) -> str:
 
 
 def _bar(line: Line) -> str:
-    if line.status is not StepStatus.RUNNING:
+    if line.status is not StepStatus.RUNNING or not line.share:
         return str(line.status)
     full = round(BAR_WIDTH * line.share)
     return "━" * full + "╌" * (BAR_WIDTH - full)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Ref:
-    """An artifact in ``store``. ``name`` is the tag that it was pushed or found under, if any."""
+    """An artifact in ``store``. ``name`` is what it was pushed or found under, if any: a tag, or ``RUN.OUTPUT``."""
 
     kind: ClassVar[Kind | None] = None
 

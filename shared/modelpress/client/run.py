@@ -63,7 +63,9 @@ class Run:
     def outputs(self) -> Outputs:
         """What there is of the pipeline's outputs, by name. A refused run has them, a failed one those it reached."""
         state = self.state
-        return Outputs(state, {n: ref_of(self._client.store, Digest(d)) for n, d in state.outputs.items()})
+        store = self._client.store
+        found = {name: ref_of(store, Digest(digest), f"{self.id}.{name}") for name, digest in state.outputs.items()}
+        return Outputs(state, found)
 
     @property
     def metrics(self) -> dict[str, dict[str, float]]:

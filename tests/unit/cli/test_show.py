@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,8 @@ import pytest
 import modelpress
 from modelpress.artifacts.report import put_report
 from modelpress.catalogue import Form
+from modelpress.cli.contents import comparison
+from modelpress.client.comparison import Total
 from modelpress.client.tagging import tag
 from tests.unit.cli.terminal import run
 from tests.unit.client.artifacts import DENSE, SLIM, put_model, put_onnx
@@ -98,6 +101,16 @@ def test_compare_as_json(home: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert {t["name"]: t["after"] for t in record["totals"]}["parameters"] == 37
     assert record["layers"][0]["after"]["shape"] == [4, 4]
     assert record["measured_in"] is None
+
+
+def test_compare_names_a_latency_by_its_batch(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with modelpress.connect(home=home) as client:
+        found = client.compare("nets/dense", "nets/slim")
+    comparison(replace(found, totals=(Total("latency_ms_b64", 2.4, 0.6, 4.0),), measured_in="r"))
+    out = capsys.readouterr().out
+    (latency,) = [words(line) for line in out.splitlines() if "latency" in line]
+    assert latency == ["latency,", "batch", "64", "2.40", "ms", "0.600", "ms", "4.00×", "faster"]
+    assert "as run r measured both" in out
 
 
 def test_an_artifact_beside_itself_is_the_same(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -115,7 +115,9 @@ def test_verify_names_what_is_damaged_and_what_to_do(capsys: pytest.CaptureFixtu
     run_id = done(root, chain(root, "ended", "a"))
     assert "every blob is whole" in told(capsys, "verify").out
     with toys_client(root) as client:
-        digest = client.get(run_id).outputs["report"].manifest().layers[0].digest
+        given = client.artifact("last.report")
+        assert given.name == f"{run_id}.report", "what it is called in messages and tables"
+        digest = given.manifest().layers[0].digest
     path = blob_path(root, digest)
     path.chmod(0o644)
     path.write_bytes(b"x" * path.stat().st_size)

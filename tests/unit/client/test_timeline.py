@@ -221,6 +221,17 @@ def test_the_live_table_shows_every_step() -> None:
     assert all(step.id in drawn for step in state.plan.steps)
 
 
+def test_a_bar_stands_only_where_progress_is_known() -> None:
+    state = changed(fresh(), "slim", status=StepStatus.RUNNING, started_s=START_S)
+    console = Console(file=io.StringIO(), width=100)
+    word = Progress("train", 4, 8)
+    for known in ({}, {"slim": word}):
+        console.print(steps_table(state, lines(state, known, START_S), START_S))
+    without, beside = (row for row in console.file.getvalue().splitlines() if "slim" in row)  # type: ignore[attr-defined]
+    assert "▸  slim     running  " in without
+    assert "━━━━━━━╌╌╌╌╌╌╌" in beside
+
+
 @pytest.mark.parametrize("cut", [True, False])
 def test_a_narrow_terminal_keeps_ids_and_states_whole(cut: bool) -> None:
     state = changed(fresh(), "slim", status=StepStatus.FAILED, error="no space for " + "bytes, " * 30 + "the end")
