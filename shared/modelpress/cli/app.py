@@ -10,8 +10,9 @@ from modelpress import __version__
 from modelpress.cli.commands import catalogue, demo, letters, pipelines, reading, runs, store, upkeep, xray
 
 EPILOG = (
-    "Exit codes: 0 done, 1 the run failed or a gate refused, 2 the input was wrong, 3 the server could not be reached, "
-    "130 interrupted. Add --debug to any command for the traceback of an error."
+    "Exit codes: 0 done, 1 the run failed, was cancelled or a gate refused it, or the program could not go on, 2 the "
+    "input was wrong, 3 the server could not be reached, 130 interrupted. Add --debug to any command for the traceback "
+    "of an error."
 )
 
 app = typer.Typer(

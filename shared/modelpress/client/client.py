@@ -58,7 +58,7 @@ def connect(address: str | None = None, home: str | Path | None = None) -> Clien
     """
     if address is not None:
         raise InputError(
-            f"cannot connect to '{address}': this version runs embedded only, so call connect() without it"
+            f"cannot connect to '{address}': this version runs embedded only; a folder of your own is connect(home=...)"
         )
     from modelpress.engine.driver import Engine
     from modelpress.engine.home import Home

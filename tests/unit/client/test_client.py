@@ -34,7 +34,7 @@ def pushed(client: Client, name: str, kind: Kind) -> str:
 
 
 def test_servers_are_refused_clearly() -> None:
-    with pytest.raises(InputError, match="embedded only"):
+    with pytest.raises(InputError, match=r"embedded only; .*connect\(home="):
         modelpress.connect("host:1234")
 
 
