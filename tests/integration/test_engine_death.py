@@ -72,6 +72,16 @@ def test_a_killed_engine_takes_its_child_along(root: Path, toys: Toys) -> None:
     wait_until(lambda: is_gone(child), "the child is gone")
 
 
+def test_a_killed_engine_takes_what_a_kernel_started_along(root: Path, toys: Toys) -> None:
+    run_id = submit(root, plan(toys.step("a", "spawn")))
+    with drive_apart(root, run_id) as process:
+        wait_until(lambda: bool(toys.executed()), "the kernel started a process")
+        started = int(toys.executed()[0])
+        assert not is_gone(started)
+        process.send_signal(signal.SIGKILL)
+    wait_until(lambda: is_gone(started), "it is gone")
+
+
 def _has_executed(toys: Toys, names: list[str]) -> bool:
     return toys.executed() == names
 

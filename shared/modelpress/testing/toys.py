@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -107,6 +108,7 @@ CATALOGUE = Catalogue(
         _toy("noop", NamedParams, "noop", "As little as a step can do.", inputs={"source": _OPTIONAL}),
         _toy("train", TrainParams, "train", "Epochs with checkpoints.", trains=True),
         _toy("hang", HangParams, "hang", "Never ends."),
+        _toy("spawn", HangParams, "spawn", "Starts a process, and never ends."),
         _toy("chatter", ChatterParams, "chatter", "Prints much."),
         _toy("hog", HogParams, "hog", "Takes memory."),
         _toy("nan", NanParams, "report_no_number", "A metric that is no number."),
@@ -172,6 +174,12 @@ def hang(params: HangParams, job: Job) -> Mapping[str, Any]:
     _write_line(params.journal, params.name)
     while True:
         time.sleep(WAIT_S)
+
+
+def spawn(params: HangParams, job: Job) -> Mapping[str, Any]:
+    """As `hang`; the line in the journal is the id of the process."""
+    started = subprocess.Popen(["sleep", str(WAIT_S)])
+    return hang(params.model_copy(update={"name": str(started.pid)}), job)
 
 
 def chatter(params: ChatterParams, job: Job) -> Mapping[str, Any]:

@@ -64,7 +64,7 @@ class Channel:
         """Queue requests until the parent is gone, and end with it."""
         for line in self._incoming:
             self.requests.put(parse_request(line))
-        os._exit(0)
+        _end()
 
 
 def main() -> None:
@@ -81,6 +81,13 @@ def main() -> None:
     channel.tell(Hello(worker=_worker_facts()))
     while True:
         _serve(channel.requests.get(), channel.tell)
+
+
+def _end() -> None:
+    """End this process and, where the group is its own, whatever its kernels started."""
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(0)
 
 
 def _take_standard_streams() -> Channel:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -68,6 +69,7 @@ class ChildProcess:
                 stderr=log,
                 env=os.environ | _ENVIRONMENT,
                 bufsize=0,
+                process_group=0,
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
@@ -138,8 +140,11 @@ class ChildProcess:
         return float(used.user + used.system)
 
     def kill(self) -> None:
-        """End it and release its pipes; again is fine."""
-        self._process.kill()
+        """End it and whatever its kernels started, and release its pipes; again is fine."""
+        if self._stdin.closed:
+            return
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         self._stdin.close()
         self._stdout.close()

@@ -7,13 +7,29 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from modelpress.catalogue import Kind
 
 Fault = Literal["input", "inputs-broken", "store-full", "retryable", "kernel"]
 """Why a step has no result: the user's input; a blob of an input that cannot be read; no space left; something that
 trying again may mend; the kernel's own error."""
+
+MAX_WORDS = 10_000
+"""Characters of what a kernel says that is kept in its run's record, which every list of runs reads."""
+
+
+def _writable(text: str) -> str:
+    """What of ``text`` UTF-8 has not, such as the bytes of an odd file name, is written out."""
+    return text.encode(errors="backslashreplace").decode()
+
+
+def _brief(text: str) -> str:
+    return text if len(text) <= MAX_WORDS else f"{text[:MAX_WORDS]} [...]"
+
+
+Text = Annotated[str, AfterValidator(_writable)]
+Words = Annotated[Text, AfterValidator(_brief)]
 
 
 class _Message(BaseModel):
@@ -58,7 +74,7 @@ class Hello(_Message):
 
 class Progress(_Message):
     type: Literal["progress"] = "progress"
-    stage: str
+    stage: Words
     done: float
     total: float
     metrics: dict[str, float] = Field(default_factory=dict)
@@ -68,7 +84,7 @@ class Log(_Message):
     """A line that the child wrote to the step's log too."""
 
     type: Literal["log"] = "log"
-    text: str
+    text: Text
 
 
 class Done(_Message):
@@ -84,7 +100,7 @@ class Failed(_Message):
 
     type: Literal["failed"] = "failed"
     fault: Fault
-    message: str
+    message: Words
     broken: dict[str, tuple[str, ...]] = Field(default_factory=dict)
 
 

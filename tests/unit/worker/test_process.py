@@ -13,9 +13,21 @@ import pytest
 
 from modelpress.catalogue import Kind
 from modelpress.worker.process import ChildDiedError, ChildProcess
-from modelpress.worker.protocol import Done, Failed, Log, Reply, StepRequest, StoreAddress
+from modelpress.worker.protocol import (
+    MAX_WORDS,
+    Done,
+    Failed,
+    Log,
+    Reply,
+    StepRequest,
+    StoreAddress,
+    parse_reply,
+    to_line,
+)
+from tests.integration.homes import is_gone, wait_until
 
 DEADLINE_S = 60.0
+HANG_PARAMS = "modelpress.testing.toys:HangParams"
 
 
 def replies_until(child: ChildProcess, condition: Callable[[list[Reply]], bool]) -> list[Reply]:
@@ -54,6 +66,11 @@ def request(tmp_path: Path, kernel: str, **params: object) -> StepRequest:
         threads=1,
         log_path=str(tmp_path / "step.log"),
     )
+
+
+def journal(tmp_path: Path) -> str:
+    path = tmp_path / "journal"
+    return path.read_text() if path.exists() else ""
 
 
 def last_of(child: ChildProcess) -> Reply:
@@ -126,6 +143,23 @@ def test_ctrl_c_of_the_terminal_does_not_end_it(tmp_path: Path) -> None:
         os.kill(warmed(child).pid, signal.SIGINT)
         child.send(request(tmp_path, "modelpress.testing.toys:emit"))
         assert isinstance(last_of(child), Done)
+
+
+def test_what_a_kernel_started_ends_with_it(tmp_path: Path) -> None:
+    spawn = request(tmp_path, "modelpress.testing.toys:spawn").model_copy(update={"params_type": HANG_PARAMS})
+    with ChildProcess((), tmp_path / "log") as child:
+        child.send(spawn)
+        wait_until(lambda: bool(journal(tmp_path)), "the kernel started a process")
+        started = int(journal(tmp_path))
+        assert not is_gone(started)
+    wait_until(lambda: is_gone(started), "it ended")
+
+
+def test_words_that_no_record_can_hold_are_written_out_and_cut() -> None:
+    failed = Failed(fault="kernel", message="\udcff" + "x" * 10**6)
+    assert failed.message == "\\udcff" + "x" * (MAX_WORDS - 6) + " [...]"
+    assert parse_reply(to_line(failed)) == failed
+    assert parse_reply(to_line(Log(text="\udcff"))) == Log(text="\\udcff")
 
 
 def test_killing_twice_is_fine(tmp_path: Path) -> None:
