@@ -157,10 +157,16 @@ def _figures(run: RunState) -> dict[str, dict[str, float]]:
 
 
 def _result_source(run: RunState, figures: dict[str, dict[str, float]], references: Collection[str]) -> str:
-    """The first output that was measured, there or (what a step only chose from others) where it was made."""
-    measured = {_digest(run, source): source for source in reversed(figures) if source not in references}
+    """The first output that was measured, there or (what a step only chose from others) where it was made.
+
+    Of a pipeline without outputs, what was measured, where that is one.
+    """
+    own = [source for source in figures if source not in references]
+    if not run.plan.outputs:
+        return own[0] if len(own) == 1 else ""
+    measured = {_digest(run, source): source for source in reversed(own)}
     for source in run.plan.outputs.values():
-        if source in figures and source not in references:
+        if source in own:
             return source
         if (digest := _digest(run, source)) in measured and digest:
             return measured[digest]

@@ -73,6 +73,15 @@ def test_what_was_only_chosen_is_the_result_not_an_output_that_happens_to_be_mea
     assert verdict(run) == "top-1 93.00 % → 91.00 % (−2.00 points)."
 
 
+def test_without_outputs_the_one_that_was_measured_is_the_result() -> None:
+    steps = [step for step in PIPELINE["steps"] if step["id"] != "plain-check"]
+    found = candidates(run_state(plan(steps=steps, outputs={})))
+    assert [(c.role, c.source) for c in found] == [
+        (Role.ORIGINAL, "dense-pack.package"),
+        (Role.RESULT, "pack.package"),
+    ]
+
+
 def test_the_original_is_never_the_result() -> None:
     found = candidates(chosen_run({"before": "dense.package", "package": "choose.package"}))
     assert [c.source for c in found if c.role is not Role.BASELINE] == ["dense.package", "sweep-2-pack.package"]
