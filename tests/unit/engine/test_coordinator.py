@@ -185,6 +185,18 @@ def test_a_successor_grants_nothing_before_it_has_read_all(desk: Desk) -> None:
     assert desk.commands() == []
 
 
+def test_a_run_that_ended_is_not_begun_again_by_its_submission(desk: Desk) -> None:
+    started_run(desk)
+    desk.send(cancelled())
+    desk.settle()
+    ended = desk.state()
+    desk.take_over()
+    desk.send(submission(CHAIN))
+    desk.offer(4)
+    desk.settle()
+    assert (desk.commands(), desk.logged()) == ([("r1/a", 1)], ended)
+
+
 def test_a_run_that_only_its_records_tell_of_waits_for_its_event(desk: Desk) -> None:
     event = submission(CHAIN)
     desk.bus.producer().send([*run_messages(submitted(event)), event_message(event)])

@@ -25,7 +25,7 @@ NUMBER = st.integers(0, 1000)
 """Picks one of those that there are."""
 WHEN = st.sampled_from([">= 50", "< 50"])
 TOP1 = st.sampled_from([100.0, 0.0])
-JobFault = Literal["died", "retryable", "released", "fail", "lose"]
+JobFault = Literal["died", "retryable", "released", "fail", "lose", "lose it too"]
 JOB_FAULTS: st.SearchStrategy[JobFault] = st.sampled_from(get_args(JobFault))
 
 
@@ -136,7 +136,7 @@ class EngineMachine(RuleBasedStateMachine):
         match fault:
             case "fail":
                 worker.fail(job)
-            case "lose":
+            case "lose" | "lose it too":
                 worker.lose(job)
             case why:
                 worker.interrupt(job, why)

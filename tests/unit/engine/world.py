@@ -1,6 +1,6 @@
 """A whole engine in memory, coordinators, workers and store, with the faults that can come over it.
 
-`check` holds its invariants against what the log tells; `quiesce` lets the faults stop and everything end.
+`quiesce` lets the faults stop and everything end.
 """
 
 from __future__ import annotations
@@ -11,16 +11,15 @@ from collections.abc import Mapping, Sequence
 from modelpress.bus.memory import MemoryBus
 from modelpress.bus.ports import Message, Partition, drain
 from modelpress.engine.coordinator import Coordinator
-from modelpress.engine.dispatch import Dispatcher
-from modelpress.engine.events import EVENTS, RunCancelled, StepCommand, parse_command, steps_topic
-from modelpress.engine.fold import MAX_DEATHS, MAX_RETRIES, submitted
-from modelpress.engine.records import RunsView, run_messages
-from modelpress.engine.state import RunState, StepState, StepStatus
+from modelpress.engine.events import EVENTS, RunCancelled
+from modelpress.engine.fold import submitted
+from modelpress.engine.records import run_messages
 from modelpress.errors import StoreFullError
 from modelpress.pipeline.plan import Plan
+from tests.unit.engine.audit import Audit
 from tests.unit.engine.builders import submission
 from tests.unit.engine.desk import LEASE_S, Desk
-from tests.unit.engine.workers import CORES, POOL, Job, Results, Worker
+from tests.unit.engine.workers import Job, Results, Worker
 
 HOP_S = LEASE_S / 4
 """Time passes in steps shorter than what a coordinator takes for an absence."""
@@ -37,13 +36,8 @@ class World:
         self.workers: list[Worker] = []
         self.coordinators: list[Coordinator] = []
         self.runs: list[str] = []
-        self._view = RunsView(self.desk.bus)
-        self._commands = self.desk.bus.tail([steps_topic(POOL)])
-        self._finals: dict[str, RunState] = {}
-        self._seen: dict[tuple[str, str], StepState] = {}
+        self._audit = Audit(self.desk.bus)
         self._names = self._nudges = 0
-        self._shared = False
-        """Whether several coordinators were there at once: what one granted the next may read too late."""
 
     def close(self) -> None:
         for worker in self.workers:
@@ -66,13 +60,8 @@ class World:
     # What goes on by itself.
 
     def advance(self, coordinator: Coordinator) -> bool:
-        """A turn; what was committed is what is in memory."""
         busy = coordinator.advance()
-        self._view.refresh()
-        for run_id in self.runs:
-            state = coordinator.get(run_id)
-            assert state is None or state == self._view.get(run_id), "the log tells another story"
-        self._check_commands()
+        self._audit.after_turn(coordinator, self.runs)
         return busy
 
     def settle(self) -> None:
@@ -128,7 +117,7 @@ class World:
         self.workers.append(Worker(f"w{self._names}", bus, self.results, lambda: self.desk.clock_s))
 
     def add_coordinator(self) -> None:
-        self._shared = self._shared or bool(self.coordinators)
+        self._audit.shared |= bool(self.coordinators)
         self.coordinators.append(self.desk.another())
 
     # What goes wrong.
@@ -152,7 +141,7 @@ class World:
 
     def overtake(self, coordinator: Coordinator) -> None:
         """While a turn computes, the group goes on without this coordinator, and another one with its work."""
-        self._shared = True
+        self._audit.shared = True
         done: list[Coordinator] = []
 
         def expel(offsets: Mapping[Partition, int], out: Sequence[Message]) -> None:
@@ -176,39 +165,27 @@ class World:
         """The blobs of a result are gone."""
         digests = sorted(result.digest for result in self.results.held.values())
         if digests:
+            self._audit.lossy = True
             self.results.lost.add(digests[number % len(digests)])
 
     # What always holds.
 
     def check(self) -> None:
-        self._view.refresh()
-        for state in self._view.states():
-            self._check_run(state)
-        for coordinator in self.coordinators if not self._shared else ():
-            for dispatcher in coordinator._dispatchers.values():
-                self._check_places(dispatcher)
+        self._audit.check(self.coordinators)
 
     def quiesce(self) -> None:
         """Everything works again; all that was submitted ends."""
         self._recover()
         for _ in range(ROUNDS):
             self._round()
-            if self.finished():
+            if not self._audit.unfinished(self.runs):
                 break
-        assert self.finished(), f"runs that never end: {self._unfinished()}"
+        assert self._audit.unfinished(self.runs) == [], "a run never ends"
         for _ in range(int(3 * LEASE_S / HOP_S)):
             self._round()
         self.check()
         for dispatcher in self.coordinators[0]._dispatchers.values():
             assert (dispatcher.out(), dispatcher.waiting()) == ((), 0), "places stay taken although all has ended"
-
-    def finished(self) -> bool:
-        self._view.refresh()
-        return not self._unfinished()
-
-    def _unfinished(self) -> list[object]:
-        states = {run_id: self._view.get(run_id) for run_id in self.runs}
-        return [(run_id, state) for run_id, state in states.items() if state is None or not state.status.final]
 
     def _recover(self) -> None:
         for worker in self.workers:
@@ -232,45 +209,3 @@ class World:
                 if job in worker.jobs:
                     worker.go_on(job)
         self.settle()
-
-    def _check_run(self, state: RunState) -> None:
-        final = self._finals.get(state.run_id)
-        assert final is None or state == final, "a final run changed"
-        if state.status.final:
-            self._finals[state.run_id] = state
-            assert all(step.status.final for step in state.steps.values()), "a final run has open steps"
-        assert state.open_steps == sum(not step.status.final for step in state.steps.values())
-        for step in state.steps.values():
-            before = self._seen.get((state.run_id, step.id))
-            if before is not None:
-                self._check_step(before, step)
-            self._seen[state.run_id, step.id] = step
-
-    def _check_step(self, before: StepState, step: StepState) -> None:
-        assert step.attempt >= before.attempt, "an attempt went back"
-        assert step.deaths <= MAX_DEATHS
-        assert step.retries <= MAX_RETRIES + 1
-        if before.status is StepStatus.SUCCEEDED and step.attempt == before.attempt:
-            assert step == before, "an accepted step changed"
-        if before.status is StepStatus.SUCCEEDED and step.attempt > before.attempt:
-            assert self.results.lost, "a good result was made again"
-
-    def _check_places(self, dispatcher: Dispatcher) -> None:
-        by_place: dict[int, list[StepCommand]] = {}
-        for grant in dispatcher.out():
-            by_place.setdefault(grant.partition, []).append(grant.command)
-        for commands in by_place.values():
-            threads = sum(command.threads for command in commands)
-            assert threads <= CORES or len(commands) == 1, "more was granted than there are cores"
-            assert len(commands) == 1 or not any(command.alone for command in commands), "a measurement has company"
-        keys = [grant.command.key for grant in dispatcher.out() if grant.command.key]
-        assert len(keys) == len(set(keys)) or self.results.lost, "the same is computed twice at once"
-
-    def _check_commands(self) -> None:
-        for record in drain(self._commands):
-            command = parse_command(record.value)
-            state = self._view.get(command.run_id)
-            assert state is not None
-            needs = [state.steps[need].status for need in state.plan.step(command.step_id).needs]
-            ended = all(status in (StepStatus.SUCCEEDED, StepStatus.SKIPPED) for status in needs)
-            assert ended or self.results.lost or state.status.final, "a step is out before what it needs"
