@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import select
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -19,10 +18,8 @@ from modelpress.config.settings import Settings, usable_cores
 from modelpress.engine import letters
 from modelpress.engine.coordinator import Coordinator
 from modelpress.engine.events import (
-    EVENTS,
     PROGRESS,
     DeadLetter,
-    Event,
     RunCancelled,
     RunSubmitted,
     StepProgressed,
@@ -31,11 +28,12 @@ from modelpress.engine.events import (
     topics,
 )
 from modelpress.engine.fold import submitted
+from modelpress.engine.follower import Follower, OnEvent, OnState
 from modelpress.engine.home import TENANT, Home
 from modelpress.engine.records import RunsView, removed_messages, run_messages
 from modelpress.engine.session import drive, interruptible
 from modelpress.engine.state import RunState
-from modelpress.errors import BusError, HomeBusyError, InputError, NotFoundError, nearest
+from modelpress.errors import HomeBusyError, InputError, NotFoundError, nearest
 from modelpress.pipeline.plan import Plan, PlannedStep
 from modelpress.worker.children import Children
 from modelpress.worker.fingerprint import provenance
@@ -49,8 +47,6 @@ TAKE_OVER_S = 0.25
 SETTLE_S = 2.0
 """How long a caller waits for another process to fold what it asked for."""
 
-OnEvent = Callable[[Event], None]
-OnState = Callable[[RunState], None]
 OnWait = Callable[[], None]
 
 
@@ -293,7 +289,7 @@ class Engine:
         self, run_id: str, on_event: OnEvent, on_state: OnState, on_wait: OnWait, *, driving: bool
     ) -> RunState:
         run_id = self.get(run_id).run_id
-        with contextlib.closing(_Follower(self._bus, self._view, run_id, on_event, on_state)) as follower:
+        with contextlib.closing(Follower(self._bus, self._view, run_id, on_event, on_state)) as follower:
             while not (state := follower.look()).status.final:
                 if driving:
                     try:
@@ -378,49 +374,6 @@ class Engine:
 
     def _send(self, *messages: Message) -> None:
         self._bus.producer().send(messages)
-
-
-class _Follower:
-    """Looks on while another process drives."""
-
-    def __init__(self, bus: Bus, view: RunsView, run_id: str, on_event: OnEvent, on_state: OnState) -> None:
-        self._tail = bus.tail([EVENTS, PROGRESS], from_end=True)
-        self._view = view
-        self._run_id = run_id
-        self._on_event = on_event
-        self._on_state = on_state
-        self._told: RunState | None = None
-
-    def look(self) -> RunState:
-        """Tell what is new; the run as it is now.
-
-        Raises:
-            NotFoundError: the run was removed.
-        """
-        self.catch_up()
-        self._view.refresh()
-        state = self._view.get(self._run_id)
-        if state is None:
-            raise NotFoundError(f"run {self._run_id} was removed while it was followed")
-        if state is not self._told:
-            self._told = state
-            self._on_state(state)
-        return state
-
-    def catch_up(self) -> None:
-        """Tell the events that came since."""
-        for record in drain(self._tail):
-            try:
-                event = parse_event(record.value)
-            except BusError:  # the coordinator makes a dead letter of it
-                continue
-            self._on_event(event)
-
-    def wait(self, timeout_s: float) -> None:
-        select.select([self._tail.fileno(), self._view.fileno()], [], [], timeout_s)
-
-    def close(self) -> None:
-        self._tail.close()
 
 
 def _pool_of(planned: PlannedStep) -> str:
