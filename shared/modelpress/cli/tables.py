@@ -55,7 +55,7 @@ def as_record(state: RunState) -> dict[str, Any]:
     """A run with everything that is known of it, as JSON."""
     from modelpress.report.evidence import verdict
 
-    return {"verdict": verdict(state), **state.model_dump(mode="json")}
+    return {"name": state.plan.name, "verdict": verdict(state), **state.model_dump(mode="json")}
 
 
 def steps(state: RunState) -> None:

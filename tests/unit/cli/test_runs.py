@@ -43,6 +43,8 @@ def test_submit_records_and_says_that_nothing_drives(
     assert second["run_id"] != run_id, "each is a run of its own"
     assert second["driver_pid"] is None
     state = json.loads(told(capsys, "get", run_id, "--json").out)
+    listed, _ = json.loads(told(capsys, "list", "--json").out)
+    assert listed.keys() <= state.keys(), "a list of runs has no names of its own"
     assert (state["status"], state["priority"]) == ("submitted", 5)
     assert not (folder / "journal").exists()
 

@@ -55,7 +55,8 @@ def register(app: typer.Typer) -> None:
 
 def demo(
     quick: Annotated[
-        bool, typer.Option("--quick", help="A small part of the data for one epoch, without gates: about a minute.")
+        bool,
+        typer.Option("--quick", help="A small part of the data for one epoch; its gates let all pass: about a minute."),
     ] = False,
     out: Annotated[Path, typer.Option("--out", help="Folder for the report and the file to deploy.")] = Path("out"),
     home: options.Home = None,
