@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from modelpress.bus.ports import Bus, Consumer, Message, Partition, Record, after, partition_of
 from modelpress.engine.commands import command_of
@@ -40,7 +40,7 @@ from modelpress.engine.events import (
 )
 from modelpress.engine.fold import PoolOf, Word, fold, offer
 from modelpress.engine.records import RunsView, run_messages
-from modelpress.engine.state import RunState, StepState, StepStatus
+from modelpress.engine.state import RunState, StepStatus
 from modelpress.engine.timers import Due, Timers
 from modelpress.errors import BusError, FencedError
 
@@ -197,15 +197,15 @@ class Coordinator:
         self._runs[event.run_id] = state
         batch.note(before, state, folded.changed)
         for word in folded.words:
-            self._say(word, state, batch)
+            self._say(word, before, batch)
         for step_id in folded.changed.union(_alive(state, event)):
             self._timers.follow(state, step_id, self._looked_s)
 
-    def _say(self, word: Word, state: RunState, batch: _Batch) -> None:
+    def _say(self, word: Word, before: RunState | None, batch: _Batch) -> None:
         batch.out.append(_word_message(word))
         if isinstance(word, CancelWork):
-            for step in _stopped(state, word):
-                self._timers.leave(state.run_id, step.id, step.attempt, self._looked_s)
+            for left in _stopped(before, word, self._pool_of):
+                self._timers.leave(left, self._looked_s)
         elif not isinstance(word, DeadLetter) and self._owns(PLACES, word.pool) and self._early is None:
             # At once, so that nothing is granted that this very turn withdraws.
             self._dispatcher(word.pool).take(word)
@@ -243,19 +243,8 @@ class Coordinator:
                 self._dispatcher(pool).restore(command_of(state, planned), step.partition)
 
     def _expire(self, batch: _Batch) -> None:
-        for due in self._timers.passed(self._looked_s):
-            if due.what == "leave":
-                self._release(due, batch)
-            else:
-                batch.out.append(event_message(_event_of(due, self._lease_s)))
-
-    def _release(self, due: Due, batch: _Batch) -> None:
-        """Free the place of an attempt that was to stop and of which nobody said that it left: its command was lost."""
-        state = self._runs[due.run_id]
-        pool, partition = self._pool_of(state.plan.step(due.step_id)), state.steps[due.step_id].partition
-        if partition is not None:
-            about = {"run_id": due.run_id, "step_id": due.step_id, "attempt": due.attempt}
-            batch.out.append(place_message(StepLeft(pool=pool, partition=partition, **about)))
+        batch.out += [event_message(_event_of(due, self._lease_s)) for due in self._timers.passed(self._looked_s)]
+        batch.out += [place_message(word) for word in self._timers.gone(self._looked_s)]
 
     def _grant(self, batch: _Batch) -> None:
         for pool, dispatcher in self._dispatchers.items():
@@ -323,12 +312,14 @@ def _alive(state: RunState, event: Event) -> tuple[str, ...]:
     return (event.step_id,) if state.steps[event.step_id].attempt == event.attempt else ()
 
 
-def _stopped(state: RunState, word: CancelWork) -> list[StepState]:
-    """The steps that had a place and that ``word`` stops for good."""
-    steps = [state.steps[word.step_id]] if word.step_id else state.steps.values()
-    ended = (StepStatus.CANCELLED, StepStatus.FAILED, StepStatus.SKIPPED)
-    meant = (step for step in steps if not word.step_id or step.attempt == word.attempt)
-    return [step for step in meant if step.partition is not None and step.status in ended]
+def _stopped(before: RunState | None, word: CancelWork, pool_of: PoolOf) -> Iterator[StepLeft]:
+    """What the workers that ``word`` stops will say; where a command was lost nobody would."""
+    for step in before.steps.values() if before else ():
+        out = step.partition is not None and not step.status.final
+        if before and out and (not word.step_id or (step.id, step.attempt) == (word.step_id, word.attempt)):
+            pool = pool_of(before.plan.step(step.id))
+            about = {"run_id": before.run_id, "step_id": step.id, "attempt": step.attempt}
+            yield StepLeft(pool=pool, partition=step.partition, **about)
 
 
 def _run_of(word: StepReady | StepWithdrawn) -> str:

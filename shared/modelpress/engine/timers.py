@@ -11,17 +11,18 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from modelpress.engine.events import StepLeft
 from modelpress.engine.state import RunState, StepStatus
 
 
 @dataclass(frozen=True)
 class Due:
-    """The deadline of an attempt has passed: of its lease, of the pause before it, or for its worker to leave it."""
+    """The deadline of an attempt has passed: of its lease, or of the pause before it."""
 
     run_id: str
     step_id: str
     attempt: int
-    what: Literal["lease", "pause", "leave"]
+    what: Literal["lease", "pause"]
 
 
 class Timers:
@@ -30,7 +31,7 @@ class Timers:
     def __init__(self, lease_s: float) -> None:
         self._lease_s = lease_s
         self._deadlines: dict[tuple[str, str], tuple[float, Due]] = {}
-        self._leaving: dict[Due, float] = {}
+        self._leaving: dict[StepLeft, float] = {}
 
     def follow(self, state: RunState, step_id: str, now_s: float) -> None:
         """Set, begin anew or drop the deadline of a step as its state asks, on any sign of life."""
@@ -50,9 +51,9 @@ class Timers:
         for step_id in state.steps:
             self.follow(state, step_id, now_s)
 
-    def leave(self, run_id: str, step_id: str, attempt: int, now_s: float) -> None:
-        """Give the worker of an attempt that is to stop a lease to say that it left."""
-        self._leaving[Due(run_id, step_id, attempt, "leave")] = now_s + self._lease_s
+    def leave(self, word: StepLeft, now_s: float) -> None:
+        """Give the worker of an attempt that is to stop a lease to say ``word`` itself."""
+        self._leaving[word] = now_s + self._lease_s
 
     def renew(self, now_s: float) -> None:
         """Begin every lease anew: for a while nobody listened to signs of life."""
@@ -62,14 +63,18 @@ class Timers:
         self._leaving = dict.fromkeys(self._leaving, now_s + self._lease_s)
 
     def passed(self, now_s: float) -> list[Due]:
-        """What is due, each told once a lease; who should have left, once."""
+        """What is due, each told once a lease."""
         found = [due for deadline_s, due in self._deadlines.values() if deadline_s <= now_s]
         for due in found:
             self._deadlines[due.run_id, due.step_id] = (now_s + self._lease_s, due)
-        gone = [due for due, deadline_s in self._leaving.items() if deadline_s <= now_s]
-        for due in gone:
-            del self._leaving[due]
-        return found + gone
+        return found
+
+    def gone(self, now_s: float) -> list[StepLeft]:
+        """What workers should have said by now, each told once."""
+        found = [word for word, deadline_s in self._leaving.items() if deadline_s <= now_s]
+        for word in found:
+            del self._leaving[word]
+        return found
 
     def next_s(self) -> float:
         """When something is due next; infinity when nothing is waited for."""

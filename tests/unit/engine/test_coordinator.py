@@ -375,6 +375,22 @@ def test_the_place_of_a_poison_step_is_free_a_lease_after_it_was_given_up(desk: 
     assert desk.commands()[-1] == ("r2/a", 1)
 
 
+def test_a_lost_command_does_not_keep_the_place_that_its_own_input_needs(desk: Desk) -> None:
+    plan = plan_of({"a": [], "b": ["a"], "c": ["a"]}, c={"alone": True})
+    desk.offer(1)
+    desk.send(submission(plan))
+    desk.settle()
+    desk.done("a")
+    desk.settle()
+    desk.send(started("b"), interrupted("b", why="inputs", broken={"from-a": ("sha256:a",)}))
+    desk.left("b")
+    desk.settle()
+    assert desk.commands()[-1] == ("r1/c", 1), "it was ready before 'a' was to be made again"
+    desk.pass_time(2 * LEASE_S + 2)
+    desk.settle()
+    assert desk.commands()[-1] == ("r1/a", 2), "'c' waits for 'a', and 'a' for the place of 'c'"
+
+
 # Single-flight.
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from modelpress.engine.events import StepLeft
 from modelpress.engine.timers import Due, Timers
 from tests.unit.engine.builders import (
     RUN,
@@ -105,11 +106,12 @@ def test_after_an_absence_every_lease_begins_anew_and_pauses_do_not() -> None:
     assert lease() in timers.passed(1030.0)
 
 
-def test_who_should_have_left_is_told_once() -> None:
+def test_what_a_worker_should_have_said_is_told_once() -> None:
     timers = Timers(LEASE_S)
-    timers.leave(RUN, "a", 2, 0.0)
+    left = StepLeft(pool="local", partition=0, run_id=RUN, step_id="a", attempt=2)
+    timers.leave(left, 0.0)
     assert timers.next_s() == 30.0
     timers.renew(20.0)
-    assert timers.passed(49.9) == []
-    assert timers.passed(50.0) == [Due(RUN, "a", 2, "leave")]
+    assert timers.gone(49.9) == []
+    assert timers.gone(50.0) == [left]
     assert timers.next_s() == math.inf

@@ -113,7 +113,7 @@ class Worker:
 
     def offer(self) -> None:
         words = [PlaceOffered(pool=POOL, worker=self.name, partition=p.number, cores=CORES) for p in self._owned]
-        self._send(*map(place_message, words))
+        self._bus.producer().send([place_message(word) for word in words])
 
     def listen(self) -> None:
         """Stop what was cancelled."""
@@ -134,7 +134,7 @@ class Worker:
 
     def renew(self, job: Job) -> None:
         if job.stage is not Stage.TAKEN:
-            self._send(event_message(StepRenewed(**self._about(job))))
+            self._commit({}, [event_message(StepRenewed(**self._about(job)))])
 
     def fail(self, job: Job) -> None:
         self._end(job, StepFailed(**self._about(job), error="ValueError: no"))
@@ -145,7 +145,7 @@ class Worker:
     def lose(self, job: Job) -> None:
         """The command is gone, and nobody says so: its topic was lost."""
         self.jobs.remove(job)
-        self._commit(job, [])
+        self._commit(self._mark(job.partition), [])
 
     def expel(self) -> None:
         """The group goes on without it; it does not know yet."""
@@ -173,8 +173,8 @@ class Worker:
             reason = "blobs are missing"
             self._end(job, StepInterrupted(**self._about(job), why="inputs", reason=reason, broken=broken))
         else:
-            self._send(event_message(StepStarted(**self._about(job), key=job.key, worker=self.name)))
             job.stage = Stage.CLAIMED
+            self._commit({}, [event_message(StepStarted(**self._about(job), key=job.key, worker=self.name))])
 
     def _gone(self, value: str | tuple[str, ...]) -> tuple[str, ...]:
         digests = (value,) if isinstance(value, str) else value
@@ -191,14 +191,18 @@ class Worker:
     def _end(self, job: Job, outcome: Event | None) -> None:
         self.jobs.remove(job)
         about = {"run_id": job.command.run_id, "step_id": job.command.step_id, "attempt": job.command.attempt}
-        left = StepLeft(pool=POOL, partition=job.partition.number, **about)
-        self._commit(job, [*([event_message(outcome)] if outcome else []), place_message(left)])
+        left = StepLeft(pool=POOL, partition=job.partition.number, made=isinstance(outcome, StepSucceeded), **about)
+        self._commit(self._mark(job.partition), [*([event_message(outcome)] if outcome else []), place_message(left)])
 
-    def _commit(self, job: Job, out: list[Message]) -> None:
-        """Move the group to the oldest command in flight, and tell; fenced, all of it is void."""
-        still = [other.offset for other in self.jobs if other.partition == job.partition]
+    def _mark(self, partition: Partition) -> dict[Partition, int]:
+        """Where the group goes on: at the oldest command in flight."""
+        still = [job.offset for job in self.jobs if job.partition == partition]
+        return {partition: min(still, default=self._read_to[partition])}
+
+    def _commit(self, offsets: dict[Partition, int], out: list[Message]) -> None:
+        """Move the group and tell; fenced, all that this worker has is void."""
         try:
-            self._consumer.commit({job.partition: min(still, default=self._read_to[job.partition])}, out)
+            self._consumer.commit(offsets, out)
         except FencedError:
             self.jobs.clear()
             self._owned = frozenset()
@@ -210,6 +214,3 @@ class Worker:
         command = job.command
         about = {"run_id": command.run_id, "step_id": command.step_id, "attempt": command.attempt}
         return {**about, "at_s": self._clock_s()}
-
-    def _send(self, *messages: Message) -> None:
-        self._bus.producer().send(messages)

@@ -180,7 +180,8 @@ class World:
             self._round()
             if not self._audit.unfinished(self.runs):
                 break
-        assert self._audit.unfinished(self.runs) == [], "a run never ends"
+        unfinished = self._audit.unfinished(self.runs)
+        assert unfinished == [], f"runs never end: {unfinished}"
         for _ in range(int(3 * LEASE_S / HOP_S)):
             self._round()
         self.check()
