@@ -122,6 +122,9 @@ class Dispatcher:
         known = queue.steps.get(name[1])
         if known is None or known.command.attempt < word.command.attempt:
             queue.steps[name[1]] = word
+            key = known.command.key if known else ""
+            if key != word.command.key and self._holders.get(key) == name:
+                self._hand_on(key, made=True)
 
     def _withdrawn(self, word: StepWithdrawn) -> None:
         queue = self._queues.get(word.run_id)

@@ -33,8 +33,8 @@ def offered(cores: int, partition: int = 0, worker: str = "w") -> PlaceOffered:
     return PlaceOffered(pool=POOL, worker=worker, partition=partition, cores=cores)
 
 
-def left(run: str, step: str, attempt: int = 1, partition: int = 0) -> StepLeft:
-    return StepLeft(pool=POOL, partition=partition, run_id=run, step_id=step, attempt=attempt)
+def left(run: str, step: str, attempt: int = 1, partition: int = 0, made: bool = False) -> StepLeft:
+    return StepLeft(pool=POOL, partition=partition, run_id=run, step_id=step, attempt=attempt, made=made)
 
 
 def withdrawn(run: str, step: str = "") -> StepWithdrawn:
@@ -144,6 +144,37 @@ def test_of_the_same_step_one_is_out_and_the_other_says_what_it_waits_for() -> N
     pool.take(left("r2", "b"))
     assert granted(pool) == ["r3/c@0"]
     assert pool.waiting() == 0
+
+
+def test_of_a_made_key_one_after_the_other_is_granted() -> None:
+    pool = dispatcher(offered(4), *(ready(run, "a", key="k") for run in ("r1", "r2", "r3")))
+    granted(pool)
+    pool.take(left("r1", "a", made=True))
+    assert granted(pool) == ["r2/a@0"]
+    pool.take(left("r2", "a", made=True))
+    assert granted(pool) == ["r3/a@0"]
+    assert pool.waiting() == 0
+
+
+def test_whose_turn_it_is_may_be_withdrawn() -> None:
+    pool = dispatcher(offered(1), *(ready(run, "a", key="k") for run in ("r1", "r2", "r3")))
+    granted(pool)
+    pool.take(left("r1", "a", made=True))
+    pool.take(withdrawn("r2"))
+    assert granted(pool) == ["r3/a@0"]
+
+
+def test_a_made_key_goes_from_one_to_the_next_even_when_the_next_needs_another_by_then() -> None:
+    pool = dispatcher(offered(1), *(ready(run, "a", key="k") for run in ("r1", "r2", "r3")))
+    assert granted(pool) == ["r1/a@0", "r2/a~r1/a", "r3/a~r1/a"]
+    pool.take(ready("r0", "x", priority=1))
+    pool.take(left("r1", "a", made=True))
+    assert granted(pool) == ["r0/x@0"]
+    pool.take(ready("r2", "a", attempt=2, key="other"))
+    pool.take(left("r0", "x"))
+    assert granted(pool) == ["r2/a@0"]
+    pool.take(left("r2", "a", attempt=2))
+    assert granted(pool) == ["r3/a@0"]
 
 
 def test_who_waits_for_another_run_needs_no_free_place_to_say_so() -> None:
