@@ -117,7 +117,7 @@ def take(model: Model, subject: Subject, options: Options, catalogue: Catalogue,
 def this_machine(threads: int) -> Machine:
     """What the figures depend on."""
     facts = machine()
-    return Machine(str(facts["cpu"]), int(facts["cores"]), threads, runtime_version(), versions())
+    return Machine(str(facts["cpu"]), int(facts["cores"]), threads, runtime_version(), dict(versions()))
 
 
 def _batches(model: Model, wanted: tuple[int, ...]) -> tuple[int, ...]:
