@@ -7,10 +7,12 @@ not be reached; 130 interrupted (Ctrl-C), after the run was cancelled.
 
 from __future__ import annotations
 
+import io
 import sys
 from collections.abc import Sequence
 
 from modelpress.errors import CorruptBlobError, InputError, ModelpressError, StoreFullError
+from modelpress.report.format import printable
 
 DEBUG_FLAG = "--debug"
 
@@ -19,6 +21,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line ``arguments`` (default: the process's own) and exit with its code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = DEBUG_FLAG in words
+    for stream in (sys.stdout, sys.stderr):
+        # A letter that the terminal lacks is written out: it is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     from modelpress.cli.app import app
 
     try:
@@ -38,6 +44,6 @@ def exit_code(error: Exception) -> int:
 def complaint(error: Exception) -> str:
     """One block for stderr: what was wrong; for the unexpected also how to get the traceback."""
     if isinstance(error, ModelpressError):
-        return f"error: {error}\n"
+        return printable(f"error: {error}\n")
     hint = f"run the command again with {DEBUG_FLAG} for the traceback"
-    return f"unexpected error: {type(error).__name__}: {error}\n{hint}\n"
+    return printable(f"unexpected error: {type(error).__name__}: {error}\n{hint}\n")

@@ -7,6 +7,8 @@ import sys
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
+from modelpress.report.format import printable
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.table import Table
@@ -50,7 +52,7 @@ def write(text: str) -> None:
 
 def complain(text: str) -> None:
     """A line on standard error."""
-    sys.stderr.write(text + "\n")
+    sys.stderr.write(printable(text) + "\n")
 
 
 def show(content: RenderableType) -> None:
@@ -68,7 +70,7 @@ def say(text: str, style: str = "") -> None:
     """A line for people, whole even where it is longer than the terminal is wide."""
     from rich.text import Text
 
-    console().print(Text(text, style=style), soft_wrap=True)
+    console().print(Text(printable(text), style=style), soft_wrap=True)
 
 
 def table(
@@ -86,9 +88,8 @@ def table(
     """
     from rich import box
     from rich.table import Table
-    from rich.text import Text
 
-    cells = [[cell if isinstance(cell, Text) else Text(str(cell)) for cell in row] for row in rows]
+    cells = [[_cell(content) for content in row] for row in rows]
     terminal = console()
     grid = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for column in columns:
@@ -101,6 +102,14 @@ def table(
     if cut or fold:
         _fit(grid, widths, terminal, cut, fold)
     terminal.print(grid)
+
+
+def _cell(content: object) -> Text:
+    from rich.text import Text
+
+    text = content if isinstance(content, Text) else Text(str(content))
+    text.plain = printable(text.plain)
+    return text
 
 
 def _widths(columns: Sequence[str], rows: Sequence[Sequence[Text]]) -> dict[str, int]:

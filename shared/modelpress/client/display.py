@@ -160,7 +160,7 @@ class PlainDisplay:
 
     def _write(self, text: str) -> None:
         self._written_s = time.time()
-        self._stream.write(text + "\n")
+        self._stream.write(fmt.printable(text) + "\n")
         self._stream.flush()
 
 
@@ -245,7 +245,7 @@ def steps_table(run: RunState, rows: list[Line], now_s: float, note: str = "", *
         mark, style = MARKS[line.status]
         took = fmt.duration(line.took_s) if line.took_s is not None else ""
         left = f"{fmt.duration(line.left_s)} left" if line.left_s else ""
-        detail = Text.assemble((left, "cyan"), "  " if left else "", (line.detail, "dim"))
+        detail = Text.assemble((left, "cyan"), "  " if left else "", (fmt.printable(line.detail), "dim"))
         detail.no_wrap, detail.overflow = cut, "ellipsis" if cut else "fold"
         cells = ((mark, style), (line.id, "bold"), (_bar(line), style), (took, ""))
         table.add_row(*(Text(content, style=cell_style) for content, cell_style in cells), detail)
@@ -254,7 +254,7 @@ def steps_table(run: RunState, rows: list[Line], now_s: float, note: str = "", *
     facts = f"  run {run.run_id}  {run.status}  {total - run.open_steps:,}/{total:,} steps  {elapsed}"
     below = [Text(text, style="dim") for text in (_others(run, rows),) if text]
     notes = [Text(note, style="yellow")] if note else []
-    return Group(Text.assemble((run.plan.name, "bold"), facts), *notes, table, *below)
+    return Group(Text.assemble((fmt.printable(run.plan.name), "bold"), facts), *notes, table, *below)
 
 
 def _others(run: RunState, rows: list[Line]) -> str:

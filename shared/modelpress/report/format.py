@@ -25,6 +25,18 @@ HEADLINES = (
 )
 """Metrics that tell most about a step, in the order in which they are shown."""
 
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Of the control characters all but the tab and the end of a line."""
+
+
+def printable(text: str) -> str:
+    """``text`` for a terminal, which would obey the control characters of a name or message that somebody made up.
+
+    >>> printable("a" + chr(27) + "[2J")
+    'a\\\\x1b[2J'
+    """
+    return _CONTROL.sub(lambda found: f"\\x{ord(found[0]):02x}", text)
+
 
 def size(n_bytes: float | None) -> str:
     """Decimal units, three significant figures.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from modelpress import __version__
-from modelpress.cli.main import complaint, exit_code
+from modelpress.cli.main import complaint, exit_code, main
 from modelpress.errors import CorruptBlobError, DataError, StepError, StoreFullError
 from tests.unit.cli.terminal import run
 
@@ -100,6 +101,22 @@ def test_a_home_that_is_a_file_is_the_users_mistake(capsys: pytest.CaptureFixtur
 )
 def test_exit_codes_of_errors(error: Exception, code: int) -> None:
     assert exit_code(error) == code
+
+
+def test_a_terminal_obeys_no_message() -> None:
+    assert complaint(StepError("no\n\x1b[2J")) == "error: no\n\\x1b[2J\n"
+    assert "\x1b" not in complaint(ValueError("\x1b[2J"))
+
+
+def test_letters_that_the_terminal_lacks_are_written_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, encoding="latin-1")
+    monkeypatch.setattr(sys, "stdout", stream)
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    stream.write("✓")
+    stream.flush()
+    assert raw.getvalue().endswith(b"\n\\u2713")
 
 
 def test_only_the_unexpected_offers_a_traceback() -> None:

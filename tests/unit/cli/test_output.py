@@ -39,6 +39,17 @@ def test_a_wide_terminal_cuts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn(monkeypatch, 200, terminal=True)[-1].endswith("All 2 gates passed.")
 
 
+def test_a_terminal_obeys_no_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    stream = io.StringIO()
+    console = Console(file=stream, width=80, force_terminal=True, color_system=None)
+    monkeypatch.setattr(output, "console", lambda: console)
+    output.table(["name", "verdict"], [["\x1b[2J\x9b31m", Text("\x1b]0;title\x07")]])
+    output.say("\x1b[2J")
+    assert r"\x1b[2J\x9b31m" in stream.getvalue()
+    assert r"\x1b]0;title" in stream.getvalue()
+    assert "\x1b" not in stream.getvalue()
+
+
 def test_what_is_piped_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn(monkeypatch, 60, terminal=False)[-1].endswith("All 2 gates passed.")
 
