@@ -34,8 +34,10 @@ def save_all(store: Store, kinds: Mapping[str, Kind], values: Mapping[str, Any])
     """Write a kernel's outputs, by name.
 
     Raises:
-        StepError: their names are not those that the method describes.
+        StepError: their names are not those that the method describes, or ``values`` has no names.
     """
+    if not isinstance(values, Mapping):
+        raise StepError(f"the kernel returned a {type(values).__name__}, not its outputs {sorted(kinds)} by name")
     if set(values) != set(kinds):
         raise StepError(f"the kernel returned {sorted(values)}, its description promises {sorted(kinds)}")
     return {name: save(store, kind, values[name]) for name, kind in kinds.items()}

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -40,3 +42,9 @@ def test_packages_and_reports_come_back() -> None:
 def test_outputs_must_be_those_that_are_described() -> None:
     with pytest.raises(StepError, match=r"returned \['a'\], its description promises \['report'\]"):
         exchange.save_all(MemoryStore(), {"report": Kind.REPORT}, {"a": {}})
+
+
+@pytest.mark.parametrize("returned", [None, [1]])
+def test_outputs_must_have_names(returned: Any) -> None:
+    with pytest.raises(StepError, match=r"returned a (NoneType|list), not its outputs \['report'\] by name"):
+        exchange.save_all(MemoryStore(), {"report": Kind.REPORT}, returned)
