@@ -27,12 +27,10 @@ class StepRecord(BaseModel):
 
 
 def run_messages(state: RunState, steps: Iterable[str] | None = None, *, header: bool = True) -> list[Message]:
-    """Records of ``state``: its header and ``steps`` (default: all). The partition follows from the run alone."""
-    places = {planned.id: index for index, planned in enumerate(state.plan.steps)}
-    wanted = places if steps is None else steps
+    """Records of ``state``: its header and ``steps`` (default: all)."""
     records = [
-        StepRecord(index=places[step_id], planned=state.plan.step(step_id), state=state.steps[step_id])
-        for step_id in wanted
+        StepRecord(index=state.plan.place(step_id), planned=state.plan.step(step_id), state=state.steps[step_id])
+        for step_id in (state.steps if steps is None else steps)
     ]
     messages = [_message(f"{state.run_id}/{record.state.id}", record.model_dump_json()) for record in records]
     return [*messages, _message(state.run_id, _header(state))] if header else messages

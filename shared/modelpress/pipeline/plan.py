@@ -88,6 +88,14 @@ class Plan(BaseModel):
         """Ids of the steps that need ``step_id``, in file order."""
         return self._dependents.get(step_id, ())
 
+    def place(self, step_id: str) -> int:
+        """Where ``step_id`` stands in the file, counted from 0."""
+        return self._places[step_id]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {step.id: place for place, step in enumerate(self.steps)}
+
     @cached_property
     def _by_id(self) -> dict[str, PlannedStep]:
         return {step.id: step for step in self.steps}
