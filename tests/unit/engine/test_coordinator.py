@@ -14,6 +14,7 @@ from modelpress.engine.events import (
     DEAD_LETTERS,
     EVENTS,
     PLACES,
+    RUNS,
     CancelWork,
     Event,
     PlaceOffered,
@@ -87,6 +88,25 @@ def test_the_whole_run_is_driven_by_facts(desk: Desk) -> None:
     desk.settle()
     assert desk.state().status is RunStatus.SUCCEEDED
     assert desk.logged() == desk.state()
+
+
+def test_a_large_run_ends_and_writes_a_few_records_a_step(desk: Desk) -> None:
+    size = 400
+    wide = {"root": [], **{f"s{n}": ["root"] for n in range(size)}, "end": [f"s{n}" for n in range(size)]}
+    desk.offer(50)
+    desk.send(submission(plan_of(wide)))
+    done = 0
+    desk.settle()
+    while not desk.state().status.final:
+        commands = desk.commands()
+        assert len(commands) > done, "nothing goes on"
+        for name, attempt in commands[done:]:
+            desk.done(name.removeprefix("r1/"), attempt)
+        done = len(commands)
+        desk.settle()
+    assert desk.state().status is RunStatus.SUCCEEDED
+    newest = max(record.offset for record in drain(desk.bus.tail([RUNS])))
+    assert newest < 5 * len(wide)
 
 
 def test_nothing_to_do_is_said(desk: Desk) -> None:
