@@ -9,6 +9,7 @@ from modelpress.artifacts.memory import MemoryStore
 from modelpress.engine.events import Event, StepLogged, StepProgressed, StepStarted, StepSucceeded
 from modelpress.worker.results import StepResult
 
+A, B = (f"sha256:{letter * 64}" for letter in "ab")
 KEY = "0" * 64
 
 
@@ -59,23 +60,23 @@ def test_a_restart_without_an_epoch_left_redoes_none() -> None:
 
 def test_one_acceptance_and_its_adoption_are_one() -> None:
     store = MemoryStore()
-    store.results.create(KEY, StepResult(outputs={"model": "sha256:a"}).to_bytes())
-    assert not accepted_twice([succeeded("sha256:a"), succeeded("sha256:a", cached=True)], store)
+    store.results.create(KEY, StepResult(outputs={"model": A}).to_bytes())
+    assert not accepted_twice([succeeded(A), succeeded(A, cached=True)], store)
 
 
 def test_a_fact_that_is_told_again_is_one() -> None:
-    assert not accepted_twice([succeeded("sha256:a"), succeeded("sha256:a")], MemoryStore())
+    assert not accepted_twice([succeeded(A), succeeded(A)], MemoryStore())
 
 
 def test_two_attempts_that_were_both_computed_are_twice() -> None:
-    assert accepted_twice([succeeded("sha256:a"), succeeded("sha256:a", attempt=2)], MemoryStore()) == {KEY}
+    assert accepted_twice([succeeded(A), succeeded(A, attempt=2)], MemoryStore()) == {KEY}
 
 
 def test_results_that_differ_are_twice() -> None:
-    assert accepted_twice([succeeded("sha256:a"), succeeded("sha256:b", cached=True)], MemoryStore()) == {KEY}
+    assert accepted_twice([succeeded(A), succeeded(B, cached=True)], MemoryStore()) == {KEY}
 
 
 def test_a_stored_result_that_differs_from_the_fact_is_twice() -> None:
     store = MemoryStore()
-    store.results.create(KEY, StepResult(outputs={"model": "sha256:b"}).to_bytes())
-    assert accepted_twice([succeeded("sha256:a")], store) == {KEY}
+    store.results.create(KEY, StepResult(outputs={"model": B}).to_bytes())
+    assert accepted_twice([succeeded(A)], store) == {KEY}
