@@ -36,8 +36,7 @@ def driven_on_a_full_disk(home: Path, run_id: str) -> RunState | None:
     try:
         with open_engine(home) as engine:
             state = engine.drive(run_id)
-    except StoreFullError as e:
-        assert "no space is left" in str(e)
+    except StoreFullError:
         return None
     assert state.status is RunStatus.SUCCEEDED or "no space is left" in state.error
     return state
