@@ -22,7 +22,8 @@ from modelpress.engine.events import (
 from modelpress.engine.records import RunsView
 from modelpress.engine.state import RunState, StepState
 from modelpress.errors import StoreFullError
-from tests.unit.engine.builders import RUN, pool_of, succeeded
+from modelpress.pipeline.plan import Plan
+from tests.unit.engine.builders import RUN, pool_of, started, submission, succeeded
 
 LEASE_S = 30.0
 POOL = "local"
@@ -92,6 +93,14 @@ class Desk:
             if not any(busy):
                 return
         raise AssertionError("the coordinator never comes to rest")
+
+    def begin(self, plan: Plan, cores: int = 1) -> None:
+        """A run whose step ``a`` runs."""
+        self.offer(cores)
+        self.send(submission(plan))
+        self.settle()
+        self.send(started("a"))
+        self.settle()
 
     def pass_time(self, seconds: float) -> None:
         """Time goes by while the coordinator looks at it."""
