@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from modelpress.bus.ports import Message
+from modelpress.bus.sqlite import SqliteBus
+from modelpress.engine.events import DEAD_LETTERS, PROGRESS, RUNS
 from modelpress.engine.state import RunState, RunStatus
 from modelpress.errors import BusError, ModelpressError, StoreFullError
 from tests.integration.homes import Toys, open_engine
@@ -91,3 +94,24 @@ def test_a_home_of_another_version_is_refused(tmp_path: Path) -> None:
     db.close()
     with pytest.raises(BusError, match="has layout 99"):
         open_engine(tmp_path / "home")
+
+
+def test_records_that_cannot_be_read_stop_no_other_run_and_can_be_removed(tmp_path: Path, toys: Toys) -> None:
+    with open_engine(tmp_path / "home") as engine:
+        good = engine.submit(toys.diamond(), {})
+        bus = SqliteBus(tmp_path / "home" / "bus.sqlite")
+        bus.producer().send(
+            [Message(RUNS, "bad", b"{"), Message(DEAD_LETTERS, "odd", b"{"), Message(PROGRESS, good, b"{")]
+        )
+        bus.close()
+        assert engine.drive(good).status is RunStatus.SUCCEEDED
+        assert [run.run_id for run in engine.runs()] == [good]
+        assert {word.step_id for word in engine.progress(good)} == set("abcd")
+        assert list(engine.unreadable()) == ["bad"]
+        with pytest.raises(BusError, match="`modelpress rm bad` forgets the run"):
+            engine.get("bad")
+        engine.remove("bad")
+        assert engine.unreadable() == {}
+        assert [letter.id for letter in engine.dead_letters()] == ["odd"]
+        engine.drop("odd")
+        assert engine.dead_letters() == ()

@@ -24,13 +24,13 @@ from modelpress.engine.events import (
     RunSubmitted,
     StepProgressed,
     event_message,
-    parse_event,
+    readable,
     topics,
 )
 from modelpress.engine.fold import submitted
 from modelpress.engine.follower import Follower, OnEvent, OnState
 from modelpress.engine.home import TENANT, Home
-from modelpress.engine.records import RunsView, removed_messages, run_messages
+from modelpress.engine.records import RunsView, run_messages
 from modelpress.engine.session import drive, interruptible
 from modelpress.engine.state import RunState
 from modelpress.errors import HomeBusyError, InputError, NotFoundError, nearest
@@ -152,11 +152,17 @@ class Engine:
         self._view.refresh()
         return tuple(reversed(self._view.states()))
 
+    def unreadable(self) -> dict[str, str]:
+        """Runs whose records are damaged or another version's, and why. `runs` leaves them out; `remove` takes them."""
+        self._view.refresh()
+        return self._view.unreadable()
+
     def get(self, run_id: str) -> RunState:
         """The run called ``run_id``, or the only one whose id begins so.
 
         Raises:
             NotFoundError: there is none, or several.
+            BusError: it cannot be read.
         """
         self._view.refresh()
         known = self._view.get(run_id)
@@ -198,17 +204,21 @@ class Engine:
         return self.submit(state.plan, inputs, state.run_id, state.priority, state.threads)
 
     def remove(self, run_id: str) -> None:
-        """Forget a final run and its logs. Its artifacts and results stay until they are collected.
+        """Forget a final run, or one that cannot be read, and its logs.
+
+        Its artifacts and results stay until they are collected.
 
         Raises:
             NotFoundError: there is no such run.
             InputError: it has not ended.
         """
-        state = self.get(run_id)
-        if not state.status.final:
-            raise InputError(f"run {state.run_id} is {state.status}: cancel it first")
-        self._send(*removed_messages(state))
-        logs = self.home.logs_path(state.run_id)
+        if run_id not in self.unreadable():
+            state = self.get(run_id)
+            if not state.status.final:
+                raise InputError(f"run {state.run_id} is {state.status}: cancel it first")
+            run_id = state.run_id
+        self._send(*self._view.removal(run_id))
+        logs = self.home.logs_path(run_id)
         if logs.is_dir():
             shutil.rmtree(logs)
 
@@ -242,7 +252,7 @@ class Engine:
         """
         run_id = self.get(run_id).run_id
         with contextlib.closing(self._bus.tail([PROGRESS])) as tail:
-            events = (parse_event(record.value) for record in drain(tail) if record.key == run_id)
+            events = readable(record for record in drain(tail) if record.key == run_id)
             return tuple(event for event in events if isinstance(event, StepProgressed))
 
     def dead_letters(self) -> tuple[DeadLetter, ...]:
@@ -297,7 +307,7 @@ class Engine:
                             follower.catch_up()
                             self._drive(run_id, on_event, on_state)
                         return self.get(run_id)
-                    except HomeBusyError:
+                    except HomeBusyError:  # another process drives: look on until it is gone
                         pass
                 on_wait()
                 follower.wait(TAKE_OVER_S)

@@ -16,11 +16,12 @@ Invariant: a fact about a step carries the attempt that it is about. Facts of su
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, field_validator
 
-from modelpress.bus.ports import Message, Topic
+from modelpress.bus.ports import Message, Record, Topic
 from modelpress.engine.state import Moment, Name
 from modelpress.errors import BusError
 from modelpress.pipeline.plan import Plan
@@ -329,6 +330,15 @@ def parse_event(value: bytes) -> Event:
         return _EVENT.validate_json(value)
     except ValidationError as e:
         raise BusError(f"a record holds no event of this version of modelpress: {e}") from e
+
+
+def readable(records: Iterable[Record]) -> Iterator[Event]:
+    """The events that ``records`` hold; what holds none is passed over, the coordinator makes a dead letter of it."""
+    for record in records:
+        try:
+            yield parse_event(record.value)
+        except BusError:
+            continue
 
 
 def parse_place_word(value: bytes) -> PlaceWord:

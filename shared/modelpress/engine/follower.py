@@ -6,10 +6,10 @@ import select
 from collections.abc import Callable
 
 from modelpress.bus.ports import Bus, drain
-from modelpress.engine.events import EVENTS, PROGRESS, Event, parse_event
+from modelpress.engine.events import EVENTS, PROGRESS, Event, readable
 from modelpress.engine.records import RunsView
 from modelpress.engine.state import RunState
-from modelpress.errors import BusError, NotFoundError
+from modelpress.errors import NotFoundError
 
 OnEvent = Callable[[Event], None]
 OnState = Callable[[RunState], None]
@@ -44,11 +44,7 @@ class Follower:
 
     def catch_up(self) -> None:
         """Tell the events that came since."""
-        for record in drain(self._tail):
-            try:
-                event = parse_event(record.value)
-            except BusError:  # the coordinator makes a dead letter of it
-                continue
+        for event in readable(drain(self._tail)):
             self._on_event(event)
 
     def wait(self, timeout_s: float) -> None:

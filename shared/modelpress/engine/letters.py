@@ -8,20 +8,22 @@ from pydantic import ValidationError
 
 from modelpress.bus.ports import Bus, Message, latest
 from modelpress.engine.events import DEAD_LETTERS, DeadLetter
-from modelpress.errors import BusError
 
 
 def read(bus: Bus) -> tuple[DeadLetter, ...]:
-    """Every letter, oldest first.
-
-    Raises:
-        BusError: one was written by a newer version.
-    """
-    try:
-        letters = [DeadLetter.model_validate_json(value) for value in latest(bus, DEAD_LETTERS).values()]
-    except ValidationError as e:
-        raise BusError(f"a dead letter cannot be read by this version of modelpress: {e}") from e
+    """Every letter, oldest first."""
+    letters = [_letter(key, value) for key, value in latest(bus, DEAD_LETTERS).items()]
     return tuple(sorted(letters, key=lambda letter: (letter.at_s, letter.id)))
+
+
+def _letter(key: str, value: bytes) -> DeadLetter:
+    """The letter; of one that cannot be read, a letter about it, so that it can be seen and dropped."""
+    try:
+        return DeadLetter.model_validate_json(value)
+    except ValidationError:
+        error = "this letter cannot be read by this version of modelpress"
+        raw = base64.b64encode(value).decode()
+        return DeadLetter(id=key, at_s=0.0, topic=DEAD_LETTERS, key=key, error=error, value=raw)
 
 
 def original(letter: DeadLetter) -> Message:

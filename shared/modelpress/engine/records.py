@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable
 from typing import TypeVar
 
@@ -36,17 +37,10 @@ def run_messages(state: RunState, steps: Iterable[str] | None = None, *, header:
     return [*messages, _message(state.run_id, _header(state))] if header else messages
 
 
-def removed_messages(state: RunState) -> list[Message]:
-    """What takes a run out of the topic."""
-    keys = [*(f"{state.run_id}/{step.id}" for step in state.plan.steps), state.run_id]
-    return [Message(RUNS, key, b"") for key in keys]
-
-
 class RunsView:
     """Every run of a log, kept current by reading ``runs``. Records are parsed when their run is asked for.
 
-    Raises:
-        BusError: a record that is asked for is another version's.
+    A run that cannot be read stands in no other's way: it is told by `unreadable`, and by `get` when it is asked for.
     """
 
     def __init__(self, bus: Bus) -> None:
@@ -59,19 +53,35 @@ class RunsView:
             self._take(record)
 
     def get(self, run_id: str) -> RunState | None:
-        """The run as it was at the last `refresh`; None where there is none."""
+        """The run as it was at the last `refresh`; None where there is none.
+
+        Raises:
+            BusError: a record of it is damaged, or another version's.
+        """
         file = self._files.get(run_id)
         return file.state() if file else None
 
     def states(self) -> list[RunState]:
-        """Every run, in the order of submission."""
-        states = (file.state() for file in self._files.values())
+        """Every run that can be read, in the order of submission."""
+        states = (file.state() for file in self._files.values() if not file.fault)
         return sorted((s for s in states if s is not None), key=lambda s: (s.submitted_s, s.run_id))
 
     def unfinished(self) -> list[RunState]:
-        """The runs that are not final."""
-        states = (file.state() for file in self._files.values() if file.unfinished)
-        return [state for state in states if state is not None]
+        """The runs that are not final, as far as they can be read."""
+        found = []
+        for file in self._files.values():
+            with contextlib.suppress(BusError):  # told by `unreadable`
+                state = file.state() if file.unfinished else None
+                found += [state] if state is not None else []
+        return found
+
+    def unreadable(self) -> dict[str, str]:
+        """Runs that cannot be read, and why."""
+        return {run_id: file.fault for run_id, file in self._files.items() if file.fault}
+
+    def removal(self, run_id: str) -> list[Message]:
+        """What takes a run out of the topic."""
+        return [Message(RUNS, key, b"") for key in self._files[run_id].keys]
 
     def fileno(self) -> int:
         """As `Reader.fileno`."""
@@ -102,9 +112,23 @@ class _File:
         return not self._header and not self._steps
 
     @property
+    def keys(self) -> list[str]:
+        """Of its records."""
+        return [*(f"{self._run_id}/{step_id}" for step_id in self._steps), self._run_id]
+
+    @property
     def unfinished(self) -> bool:
         header = self._parsed_header()
         return header is not None and not header.status.final
+
+    @property
+    def fault(self) -> str:
+        """Why the run cannot be read; empty where it can."""
+        try:
+            self.state()
+        except BusError as e:
+            return str(e)
+        return ""
 
     def take(self, step_id: str, value: bytes) -> None:
         self._whole = None
@@ -141,7 +165,11 @@ class _File:
         try:
             return model.model_validate_json(value)
         except ValidationError as e:
-            raise BusError(f"the record of run {self._run_id} cannot be read by this version of modelpress: {e}") from e
+            where, why = ".".join(map(str, e.errors()[0]["loc"])), e.errors()[0]["msg"]
+            raise BusError(
+                f"the record of run {self._run_id} cannot be read by this version of modelpress ({where}: {why}): "
+                f"another version wrote it, or it was damaged; `modelpress rm {self._run_id}` forgets the run"
+            ) from e
 
 
 def _header(state: RunState) -> str:

@@ -19,8 +19,8 @@ def foreseen(plan: Plan, inputs: Mapping[str, str], tenant: str, threads: int, f
     """By step: "cached" where its result is there, "runs" where it is not, "unknown" where that depends on the run.
 
     ``inputs`` are the digests of the plan's inputs, ``threads`` those of a step that asks for none. A step is unknown
-    when an input of it is still to be made, or it may be skipped (and no result of it is there). Measurements run:
-    their keys hold the machine, which only a worker knows, so what reads their outputs is unknown.
+    when an input of it is still to be made, or it may be skipped (and no result of it is there); so is a measurement,
+    and what reads its outputs: its key holds the machine, which only a worker knows.
     """
     digests = {f"{INPUTS}.{name}": digest for name, digest in inputs.items()}
     told: dict[str, Foresight] = {}
@@ -34,7 +34,7 @@ def foreseen(plan: Plan, inputs: Mapping[str, str], tenant: str, threads: int, f
             digests |= {f"{step.id}.{name}": digest for name, digest in outputs.items()}
             told[step.id] = "cached"
         else:
-            told[step.id] = "runs" if (key or step.alone) and step.id not in doubtful else "unknown"
+            told[step.id] = "runs" if key and step.id not in doubtful else "unknown"
     return told
 
 

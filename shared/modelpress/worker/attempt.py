@@ -22,14 +22,17 @@ class ProgressThinner:
         self._held: StepProgressed | None = None
         self._stage: str | None = None
         self._told_s = -math.inf
+        self._ended = False
 
     def tell(self, word: StepProgressed, now_s: float) -> list[StepProgressed]:
         """What goes out now."""
-        if word.stage == self._stage and word.done < word.total and now_s - self._told_s < PUBLISH_EVERY_S:
+        ends = word.done >= word.total
+        news = word.stage != self._stage or (ends and not self._ended)
+        if not news and now_s - self._told_s < PUBLISH_EVERY_S:
             self._held = word
             return []
         out = [*(self.rest() if word.stage != self._stage else ()), word]
-        self._held, self._stage, self._told_s = None, word.stage, now_s
+        self._held, self._stage, self._told_s, self._ended = None, word.stage, now_s, ends
         return out
 
     def rest(self) -> list[StepProgressed]:

@@ -52,6 +52,7 @@ class ChildJob:
         self._threads = threads
         self._stage = ""
         self._told_s = 0.0
+        self._ended = False
 
     @property
     def seed(self) -> int:
@@ -67,9 +68,11 @@ class ChildJob:
 
     def progress(self, stage: str, done: float, total: float, **metrics: float) -> None:
         now_s = time.monotonic()
-        if stage == self._stage and done < total and now_s - self._told_s < PROGRESS_EVERY_S:
+        ends = done >= total
+        news = stage != self._stage or (ends and not self._ended)
+        if not news and now_s - self._told_s < PROGRESS_EVERY_S:
             return
-        self._stage, self._told_s = stage, now_s
+        self._stage, self._told_s, self._ended = stage, now_s, ends
         figures = {name: float(value) for name, value in metrics.items()}
         self._tell(Progress(stage=stage, done=float(done), total=float(total), metrics=figures))
 

@@ -10,7 +10,7 @@ from modelpress.bus.memory import MemoryBus
 from modelpress.bus.ports import Message
 from modelpress.engine.events import RUNS, topics
 from modelpress.engine.fold import submitted
-from modelpress.engine.records import RunsView, removed_messages, run_messages
+from modelpress.engine.records import RunsView, run_messages
 from modelpress.engine.state import RunState
 from modelpress.errors import BusError
 from tests.unit.engine.builders import Story, failed, granted, interrupted, plan_of, started, submission, succeeded
@@ -83,7 +83,7 @@ def test_a_removed_run_is_gone_for_every_view(bus: MemoryBus) -> None:
     story = Story(DIAMOND)
     send(bus, *run_messages(story.state))
     follower.refresh()
-    send(bus, *removed_messages(story.state))
+    send(bus, *follower.removal("r1"))
     follower.refresh()
     assert follower.get("r1") is None
     assert follower.states() == []
@@ -92,7 +92,10 @@ def test_a_removed_run_is_gone_for_every_view(bus: MemoryBus) -> None:
 
 def test_a_run_may_come_back_after_it_was_removed(bus: MemoryBus) -> None:
     state = Story(DIAMOND).state
-    send(bus, *run_messages(state), *removed_messages(state), *run_messages(state))
+    send(bus, *run_messages(state))
+    view = RunsView(bus)
+    view.refresh()
+    send(bus, *view.removal("r1"), *run_messages(state))
     assert read(bus) == state
 
 
@@ -118,6 +121,19 @@ def test_a_record_of_another_version_is_an_error_that_says_so(bus: MemoryBus) ->
     send(bus, Message(RUNS, "r1", b'{"from": "the future"}'))
     with pytest.raises(BusError, match="the record of run r1 cannot be read by this version"):
         read(bus)
+
+
+def test_a_run_that_cannot_be_read_is_named_and_hides_no_other(bus: MemoryBus) -> None:
+    good = Story(DIAMOND, run_id="good").state
+    send(bus, *run_messages(good), Message(RUNS, "bad", b"{"), Message(RUNS, "worse/z", b"{"))
+    view = RunsView(bus)
+    view.refresh()
+    assert [state.run_id for state in view.states()] == [state.run_id for state in view.unfinished()] == ["good"]
+    (fault,) = [why for run_id, why in view.unreadable().items() if run_id == "bad"]
+    assert "`modelpress rm bad` forgets the run" in fault
+    send(bus, *view.removal("bad"))
+    view.refresh()
+    assert view.unreadable().keys() <= {"worse"}
 
 
 def test_a_submission_has_the_records_of_what_it_becomes(bus: MemoryBus) -> None:

@@ -37,3 +37,10 @@ def test_the_last_of_a_stage_that_did_not_finish_goes_out_before_the_next() -> N
 
 def test_nothing_said_is_nothing_told() -> None:
     assert told() == []
+
+
+def test_a_stage_that_says_its_end_again_and_again_is_thinned() -> None:
+    """So is one of no known length, whose every word would be its last."""
+    for total in (0.0, 5.0):
+        words = [(word("train", 5.0 + n, total), n * 0.3) for n in range(9)]
+        assert told(*words) == [("train", 5.0 + n) for n in (0.0, 4.0, 8.0)]

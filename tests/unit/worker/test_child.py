@@ -42,6 +42,16 @@ def test_the_first_and_the_last_progress_of_a_stage_are_told(monkeypatch: pytest
     ]
 
 
+@pytest.mark.parametrize("total", [0, 5])
+def test_progress_beyond_the_end_is_thinned(monkeypatch: pytest.MonkeyPatch, total: int) -> None:
+    monkeypatch.setattr("modelpress.worker.child_job.time.monotonic", lambda: 100.0)
+    told: list[Reply] = []
+    here = job(told)
+    for done in range(5, 1000):
+        here.progress("batches", done, total)
+    assert len(told) == 1
+
+
 def test_slow_progress_is_told_all(monkeypatch: pytest.MonkeyPatch) -> None:
     times = iter(range(100, 200))
     monkeypatch.setattr("modelpress.worker.child_job.time.monotonic", lambda: float(next(times)))

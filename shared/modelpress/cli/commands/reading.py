@@ -43,6 +43,8 @@ def list_runs(
     wanted = [parse_status(text) for text in status or ()]
     with options.client(home) as client:
         states = [state for state in client.engine.runs() if not wanted or state.status in wanted]
+        for fault in client.engine.unreadable().values():
+            output.complain(fault)
     if as_json:
         output.emit_json([tables.summary(state) for state in states[:limit]])
         return
